@@ -1,6 +1,6 @@
 /** The log: pino, one JSON object a line, without secrets; or one readable line each for development. */
 import pino, { type DestinationStream, type Logger as PinoLogger } from 'pino'
-import { errorFields, redact } from './redact.ts'
+import { errorFields, redact, redactText } from './redact.ts'
 
 export type Logger = PinoLogger
 
@@ -31,10 +31,15 @@ export function createLogger({ level, pretty = false, stream }: LogOptions): Log
       },
       // pino does not pass the fields of child loggers through `log` above.
       redact: { paths: childSecrets, censor: '[redacted]' },
-      serializers: { err: (e) => errorFields(e), error: (e) => errorFields(e) },
+      serializers: { msg: redactMessage, err: (e) => errorFields(e), error: (e) => errorFields(e) },
     },
     pretty ? readable(stream ?? process.stdout) : (stream ?? pino.destination({ dest: 1, sync: true })),
   )
+}
+
+/** pino takes the message of an error as the line's own. */
+function redactMessage(message: unknown): unknown {
+  return typeof message === 'string' ? redactText(message) : message
 }
 
 const colours: Record<string, number> = { trace: 90, debug: 90, info: 32, warn: 33, error: 31, fatal: 31 }
