@@ -1,0 +1,67 @@
+// Mails from views/mail: one template a mail, rendered twice, as HTML and as plain text, in the language of the reader.
+// No name or other free text of a user goes into a mail: whoever registers a stranger's address must not write to it.
+import { fileURLToPath } from 'node:url'
+import { Eta } from 'eta'
+import type { Branding } from './branding.ts'
+import { translator } from './i18n.ts'
+import { htmlBlocks, mailColors, textBlocks } from './mail-blocks.ts'
+
+export interface MailData {
+  /** The tenant's face. */
+  branding: Branding
+  /** The recipient's address, named in the footer. */
+  email: string
+  /** Where the button leads; required by all mails (sign-in page, reset page or one-time link). */
+  link: string
+  /** Seconds the link or code works, or the lock lasts. */
+  expires?: number
+  /** verify-email: a code to type instead. */
+  code?: string
+  /** account-exists: the page to reset the password. */
+  forgotLink?: string
+  /** password-changed, new-sign-in: when and from where. */
+  at?: Date
+  ip?: string
+  /** From a parsed user agent ("Firefox on Linux"), never the raw header, which is a stranger's text. */
+  device?: string
+}
+
+export const mailNames = [
+  'verify-email',
+  'reset-password',
+  'account-exists',
+  'password-changed',
+  'new-sign-in',
+  'set-up-link',
+  'locked',
+] as const
+
+export type MailName = (typeof mailNames)[number]
+
+const subjects: Record<MailName, string> = {
+  'verify-email': 'verify',
+  'reset-password': 'reset',
+  'account-exists': 'exists',
+  'password-changed': 'changed',
+  'new-sign-in': 'signin',
+  'set-up-link': 'setup',
+  locked: 'locked',
+}
+
+const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })
+
+/** A mail ready to send. `locale` is a BCP 47 tag; English when we do not speak it. */
+export function renderMail(name: MailName, locale: string, data: MailData) {
+  const words = translator([locale])
+  const key = `mail.${subjects[name]}`
+  // Line breaks in a tenant's name must not become header lines.
+  const face = { ...data.branding, name: data.branding.name.replace(/\s+/g, ' ').trim() }
+  const vars = { name: face.name, email: data.email, time: words.duration(data.expires ?? 0) }
+  const colors = mailColors(data.branding)
+  const subject = words.t(`${key}.subject`, vars)
+  const say = (part: string) => words.t(part.startsWith('.') ? key + part : part, vars)
+  const it = { ...words, ...data, branding: face, say, subject, heading: say('.heading'), colors }
+  const html = eta.render(`/${name}`, { ...it, ...htmlBlocks(colors), layout: '/layout.html.eta' })
+  const text = eta.render(`/${name}`, { ...it, ...textBlocks, layout: '/layout.txt.eta' })
+  return { subject, html, text: `${text.replace(/\n{3,}/g, '\n\n').trim()}\n` }
+}
