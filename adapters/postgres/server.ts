@@ -8,6 +8,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -99,6 +100,8 @@ export async function startServer(home: Home, account: Account, binaries: Binari
   const port = windows ? (last?.port ?? (await freePort())) : 5432
   const again = last && existsSync(last.host) ? last.host : undefined
   const socket = windows ? '' : (again ?? socketDirectory(home, account))
+  // The cluster's own lock decides; this one only names a process id, which is somebody else's after a crash.
+  if (socket) rmSync(join(socket, '.s.PGSQL.5432.lock'), { force: true })
   const options: Record<string, string> = {
     ...settings,
     port: String(port),
