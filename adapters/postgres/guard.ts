@@ -16,7 +16,7 @@ export interface Guard {
 /** Thrown when another app holds the database. */
 export class InUse extends Error {}
 
-const LOCK = 0x6761_7465
+const LOCK = 0x6761_7470
 
 /** The connection string for a database of this server. */
 export function urlOf(server: Server, home: Home, database: string): string {
@@ -60,7 +60,7 @@ async function takeLock(client: pg.Client): Promise<void> {
   }
   const { rows } = await client.query(
     `select a.application_name as name from pg_locks l join pg_stat_activity a using (pid)
-      where l.locktype = 'advisory' and l.objid = $1 and l.granted`,
+      where l.locktype = 'advisory' and l.objid = $1 and l.granted and a.datname = current_database()`,
     [LOCK],
   )
   throw new InUse(rows[0]?.name ?? 'another process')

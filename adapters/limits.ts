@@ -1,0 +1,141 @@
+/**
+ * Rate limits: so many hits on a key in a window. Shared by all processes through Redis where there is one, else through
+ * PostgreSQL, where they also go while Redis is away. Who is over the limit is remembered here, so a flood costs no query.
+ */
+import { createHash } from 'node:crypto'
+import type { Db } from './knex.ts'
+import { countInPostgres } from './limits/postgres.ts'
+import { redisCounters } from './limits/redis.ts'
+import type { Logger } from './log.ts'
+
+export { purge } from './limits/postgres.ts'
+
+export interface Rule {
+  count: number
+  seconds: number
+}
+
+export interface Hit {
+  key: string
+  rule: Rule
+}
+
+export interface LimitState {
+  ok: boolean
+  limit: number
+  remaining: number
+  /** When the window is over: Unix time in whole seconds. */
+  reset: number
+  /** Whole seconds to wait; 0 while `ok`. */
+  retryAfter: number
+}
+
+/** What a store answers for one key. `reset` is Unix time, `wait` the time until then, both in seconds. */
+export interface Counted {
+  ok: boolean
+  remaining: number
+  reset: number
+  wait: number
+}
+
+export interface Limits {
+  /** Counts one hit. Throws only if the store is away, never lets pass for that reason. */
+  hit(key: string, rule: Rule): Promise<LimitState>
+  /**
+   * Counts one hit on several keys in one round trip. Answers the state that decides: the longest wait if any is over
+   * its limit, else the one with the fewest hits left. While one is known to be over, nothing is counted on the others.
+   */
+  hitAll(hits: Hit[]): Promise<LimitState>
+  close(): Promise<void>
+}
+
+interface Options {
+  db: Db
+  redisUrl?: string | undefined
+  log: Logger
+}
+
+const MAX_BLOCKED = 50_000
+
+export function createLimits({ db, redisUrl, log }: Options): Limits {
+  const blocked = new Map<string, { until: number; reset: number }>()
+  let complained = 0
+  const complain = (err: Error) => {
+    if (Date.now() - complained < 60_000) return
+    complained = Date.now()
+    log.warn({ err }, 'Redis is away; rate limits are counted in PostgreSQL meanwhile')
+  }
+  const redis = redisUrl ? redisCounters(redisUrl, complain) : undefined
+
+  async function count(hits: Hit[]): Promise<Counted[]> {
+    if (redis?.ready()) {
+      try {
+        return await redis.count(hits)
+      } catch (error) {
+        complain(error as Error)
+      }
+    }
+    return countInPostgres(db, hits)
+  }
+
+  function remembered(hits: Hit[]): LimitState | undefined {
+    let longest: LimitState | undefined
+    for (const { key, rule } of hits) {
+      const block = blocked.get(key)
+      if (!block) continue
+      const wait = (block.until - performance.now()) / 1000
+      if (wait <= 0) blocked.delete(key)
+      else longest = stricter(longest, stateOf(rule, { ok: false, remaining: 0, reset: block.reset, wait }))
+    }
+    return longest
+  }
+
+  function remember(key: string, { reset, wait }: Counted): void {
+    // Forgetting one costs a query, no more.
+    if (blocked.size >= MAX_BLOCKED) blocked.delete(blocked.keys().next().value!)
+    blocked.set(key, { until: performance.now() + wait * 1000, reset })
+  }
+
+  async function hitAll(named: Hit[]): Promise<LimitState> {
+    const hits = [...new Map(named.map(({ key, rule }) => [hash(key, rule), rule]))].map(([key, rule]) => ({
+      key,
+      rule,
+    }))
+    const known = remembered(hits)
+    if (known) return known
+    const counted = await count(hits)
+    let result: LimitState | undefined
+    hits.forEach(({ key, rule }, index) => {
+      const one = counted[index]!
+      if (!one.ok) remember(key, one)
+      result = stricter(result, stateOf(rule, one))
+    })
+    if (!result) throw new TypeError('hitAll needs at least one key')
+    return result
+  }
+
+  return {
+    hit: (key, rule) => hitAll([{ key, rule }]),
+    hitAll,
+    async close() {
+      redis?.close()
+    },
+  }
+}
+
+function stateOf(rule: Rule, { ok, remaining, reset, wait }: Counted): LimitState {
+  const retryAfter = ok ? 0 : Math.max(1, Math.ceil(wait))
+  return { ok, limit: rule.count, remaining, reset: Math.ceil(reset), retryAfter }
+}
+
+function stricter(a: LimitState | undefined, b: LimitState): LimitState {
+  if (!a) return b
+  if (a.ok !== b.ok) return a.ok ? b : a
+  if (!a.ok) return b.retryAfter > a.retryAfter ? b : a
+  return b.remaining < a.remaining ? b : a
+}
+
+/** Short and unreadable. A changed rule starts a count of its own. */
+function hash(key: string, { count, seconds }: Rule): string {
+  return createHash('sha256').update(`${count}/${seconds} ${key}`).digest('base64url').slice(0, 24)
+}
