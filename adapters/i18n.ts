@@ -79,10 +79,12 @@ function createTranslator(locale: string): Translator {
   }
 
   function duration(seconds: number): string {
-    if (seconds <= 90) return t('time.seconds', { n: Math.max(1, Math.ceil(seconds)) })
-    if (seconds <= 90 * 60) return t('time.minutes', { n: Math.ceil(seconds / 60) })
-    if (seconds <= 48 * 3600) return t('time.hours', { n: Math.ceil(seconds / 3600) })
-    return t('time.days', { n: Math.ceil(seconds / 86_400) })
+    const n = Math.max(1, Math.ceil(seconds))
+    const fits = (unit: number, upTo: number) => n % unit === 0 || n > upTo
+    if (n > 86_400 && fits(86_400, 48 * 3600)) return t('time.days', { n: Math.ceil(n / 86_400) })
+    if (fits(3600, 90 * 60)) return t('time.hours', { n: Math.ceil(n / 3600) })
+    if (fits(60, 90)) return t('time.minutes', { n: Math.ceil(n / 60) })
+    return t('time.seconds', { n })
   }
 
   return {

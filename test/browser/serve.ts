@@ -1,5 +1,6 @@
 // A small server that shows every sample at /view/<name>, with the real renderer, assets and headers.
 import { randomBytes } from 'node:crypto'
+import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
 import type { Branding } from '../../adapters/branding.ts'
@@ -45,7 +46,9 @@ const openapi = {
 export async function serveSamples(brandings: Record<string, Branding> = {}) {
   const csrfKey = randomBytes(32)
   const app = new Koa({ env: 'test' })
-  const server = app.listen(0, '127.0.0.1')
+  // A browser that leaves early is no news.
+  app.on('error', (error) => error.code === 'ERR_STREAM_PREMATURE_CLOSE' || console.error(error))
+  const server = createServer().listen(0, '127.0.0.1')
   await new Promise((done) => server.once('listening', done))
   const url = `http://localhost:${(server.address() as AddressInfo).port}`
   app.use(pages({ publicUrl: url, csrfKey, development: true }))
@@ -67,5 +70,11 @@ export async function serveSamples(brandings: Record<string, Branding> = {}) {
       if (data) render(ctx, name.split('.')[0]!, name === 'demo' ? { ...data, issuer: url } : data)
     }
   })
-  return { url, close: () => new Promise((done) => server.close(done)) }
+  server.on('request', app.callback())
+  const stop = () =>
+    new Promise((done) => {
+      server.close(done)
+      server.closeAllConnections()
+    })
+  return { url, close: stop }
 }

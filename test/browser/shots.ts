@@ -18,7 +18,7 @@ for (const [shape, width, height] of [
   for (const colorScheme of ['light', 'dark'] as const) {
     const page = await browser.newPage({ viewport: { width, height }, colorScheme })
     for (const name of names) {
-      await page.goto(`${server.url}/view/${name}`, { waitUntil: 'networkidle' })
+      await page.goto(`${server.url}/view/${name}`, { waitUntil: name === 'docs' ? 'networkidle' : 'load' })
       await page.screenshot({ path: `${folder}${name}-${shape}-${colorScheme}.png`, fullPage: true })
     }
     await page.close()

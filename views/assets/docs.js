@@ -25,3 +25,16 @@ for (const option of select.options) if (name(option.value) === location.hash.sl
 select.addEventListener('change', show)
 document.getElementById('docs-choice').hidden = false
 show()
+
+// swagger-ui leaves some controls without a good name for screen readers.
+const box = document.getElementById('swagger')
+new MutationObserver(() => {
+  for (const field of box.querySelectorAll('textarea:not([aria-label]), select:not([aria-label])')) {
+    if (!field.labels?.length) field.setAttribute('aria-label', box.dataset.body)
+  }
+  for (const button of box.querySelectorAll('.close-modal:not([aria-label])')) {
+    button.setAttribute('aria-label', box.dataset.close)
+  }
+  // Its label says other words than the button shows.
+  for (const button of box.querySelectorAll('.modal-btn[aria-label]')) button.removeAttribute('aria-label')
+}).observe(box, { childList: true, subtree: true })
