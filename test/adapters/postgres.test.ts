@@ -21,6 +21,7 @@ import { expect } from 'chai'
 import pg from 'pg'
 import { createLogger } from '../../adapters/log.ts'
 import { startEmbedded } from '../../adapters/postgres.ts'
+import { skip } from '../support/skip.ts'
 
 const log = createLogger({ level: 'silent' })
 const root = process.getuid?.() === 0
@@ -178,7 +179,7 @@ describe('embedded PostgreSQL', function () {
   })
 
   it('as root, keeps the data where the server account can reach it, and starts fresh when DATA_DIR is deleted', async function () {
-    if (!root) this.skip()
+    if (!root) skip(this, 'not root')
     const closed = join(dataDir, 'closed')
     mkdirSync(closed, { mode: 0o700 })
     const inside = join(closed, 'data')
