@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Eta } from 'eta'
 import type { Context, Middleware } from 'koa'
 import { type Branding, palette } from '../adapters/branding.ts'
-import type { Vars } from '../adapters/i18n.ts'
+import type { Translator, Vars } from '../adapters/i18n.ts'
 import { asset } from './assets.ts'
 import { csrfToken } from './csrf.ts'
 import { languageSwitch, negotiate } from './i18n.ts'
@@ -93,11 +93,14 @@ function pageContext(ctx: Context, page: Page, nonce: string) {
   let token: string | undefined
   return {
     ...words,
+    // A failure says how long to wait as `seconds`; messages show it as {time}.
+    message: (text: string, vars?: Vars) => words.message(text, inWords(words, vars)),
     base: page.base,
     branding: page.branding,
     palette: palette(page.branding.primaryColor),
     development: page.development,
-    languages: languageSwitch(ctx, words.locale),
+    // The answer to a post has no address of its own to show again in another language.
+    languages: ctx.method === 'GET' ? languageSwitch(ctx, words.locale) : [],
     nonce,
     asset,
     /** Lazy: only a page with a form sets the cookie. */
@@ -112,6 +115,9 @@ function pageContext(ctx: Context, page: Page, nonce: string) {
     json: (value: unknown) => JSON.stringify(value).replaceAll('<', '\\u003c'),
   }
 }
+
+const inWords = (words: Translator, vars?: Vars) =>
+  vars?.seconds === undefined ? vars : { ...vars, time: words.duration(Number(vars.seconds)) }
 
 /** A message whose {names} in `html` are put in as markup; everything else is escaped. */
 function rich(t: (key: string, vars: Vars) => string, key: string, vars: Vars, html: Record<string, string>): string {

@@ -1,0 +1,98 @@
+/** Jobs by graphile-worker: added in the caller's transaction, run at least once. */
+import { makeWorkerUtils, type Runner, run, type Task } from 'graphile-worker'
+import pg from 'pg'
+import type { Db } from './knex.ts'
+import type { Logger } from './log.ts'
+
+export interface Job {
+  task: string
+  payload: Record<string, unknown>
+  /** Runs after the others of this queue, one at a time. */
+  queue?: string
+  runAt?: Date
+  maxAttempts?: number
+}
+
+/** Enqueues in one statement, within the transaction that `db` is. */
+export async function addJobs(db: Db, jobs: Job[]): Promise<void> {
+  if (jobs.length === 0) return
+  await db.raw(
+    `select graphile_worker.add_job(j->>'task', j->'payload', queue_name => j->>'queue',
+       run_at => (j->>'runAt')::timestamptz, max_attempts => (j->>'maxAttempts')::int)
+     from json_array_elements(?::json) j`,
+    [JSON.stringify(jobs)],
+  )
+}
+
+/** Makes or updates graphile-worker's own schema. */
+export async function migrateJobs(databaseUrl: string): Promise<void> {
+  const utils = await makeWorkerUtils({ connectionString: databaseUrl, logger: quiet })
+  await utils.migrate()
+  await utils.release()
+}
+
+/** Runs jobs in this process until stop(). Crontab lines name tasks that run by the clock. */
+export async function startJobs(options: {
+  databaseUrl: string
+  tasks: Record<string, (payload: any, attempt: number) => Promise<void>>
+  crontab: string
+  concurrency: number
+  log: Logger
+  onOutcome?: (task: string, outcome: 'done' | 'failed') => void
+}): Promise<{ stop(): Promise<void> }> {
+  const { log, onOutcome } = options
+  const taskList: Record<string, Task> = Object.fromEntries(
+    Object.entries(options.tasks).map(([name, task]) => [
+      name,
+      async (payload, helpers) => {
+        try {
+          await task(payload, helpers.job.attempts)
+          onOutcome?.(name, 'done')
+        } catch (error) {
+          onOutcome?.(name, 'failed')
+          log.warn({ err: error, task: name, attempt: helpers.job.attempts }, 'job failed')
+          throw error
+        }
+      },
+    ]),
+  )
+  const pool = new pg.Pool({
+    connectionString: options.databaseUrl,
+    max: options.concurrency + 1,
+    application_name: 'gatehouse-jobs',
+  })
+  pool.on('error', () => {})
+  let stopped = false
+  let runner: Runner | undefined
+  const start = async () => {
+    while (!stopped) {
+      try {
+        runner = await run({
+          pgPool: pool,
+          taskList,
+          crontab: options.crontab,
+          concurrency: options.concurrency,
+          noHandleSignals: true,
+          pollInterval: 2000,
+          logger: quiet,
+        })
+        await runner.promise
+        return
+      } catch (error) {
+        if (stopped) return
+        log.debug({ err: error }, 'jobs stopped; starting again')
+        await new Promise((resolve) => setTimeout(resolve, 1000))
+      }
+    }
+  }
+  void start()
+  return {
+    async stop() {
+      stopped = true
+      await runner?.stop().catch(() => {})
+      await pool.end().catch(() => {})
+    },
+  }
+}
+
+const quiet = { error() {}, warn() {}, info() {}, debug() {}, scope: () => quiet } as any

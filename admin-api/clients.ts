@@ -1,0 +1,210 @@
+/** Administering OAuth clients. */
+import { Done, done, pageInput, pageOf, stringList } from '../server/api/shapes.ts'
+import * as clients from '../server/domain/clients.ts'
+import { operation } from '../server/domain/context.ts'
+import {
+  anything,
+  array,
+  boolean,
+  instant,
+  integer,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  page,
+  resource,
+  string,
+  text,
+  uri,
+  uuid,
+} from '../server/kernel/schema.ts'
+
+const tag = 'Clients'
+const authMethods = [
+  'none',
+  'client_secret_basic',
+  'client_secret_post',
+  'client_secret_jwt',
+  'private_key_jwt',
+] as const
+
+/** RFC 7591 2, OpenID Connect Registration 2, and what later specifications added. */
+const metadata = {
+  clientName: optional(nullable(text(200))),
+  applicationType: optional(oneOf(['web', 'native'])),
+  redirectUris: optional(stringList()),
+  postLogoutRedirectUris: optional(stringList()),
+  grantTypes: optional(array(oneOf(['authorization_code', 'refresh_token', 'client_credentials']), { maxItems: 3 })),
+  responseTypes: optional(array(oneOf(['code', 'none']), { maxItems: 2 })),
+  tokenEndpointAuthMethod: optional(oneOf(authMethods)),
+  scope: optional(text(4000, { description: 'Scopes this client may ask for, separated by spaces' })),
+  contacts: optional(nullable(stringList(20))),
+  clientUri: optional(nullable(uri())),
+  logoUri: optional(nullable(uri())),
+  policyUri: optional(nullable(uri())),
+  tosUri: optional(nullable(uri())),
+  jwks: optional(nullable(anything({ type: 'object' }))),
+  jwksUri: optional(nullable(uri())),
+  idTokenSignedResponseAlg: optional(oneOf(['ES256', 'RS256'])),
+  userinfoSignedResponseAlg: optional(nullable(oneOf(['ES256', 'RS256']))),
+  tokenEndpointAuthSigningAlg: optional(nullable(text(20))),
+  defaultMaxAge: optional(nullable(integer({ minimum: 0, maximum: 31_536_000 }))),
+  requireAuthTime: optional(boolean()),
+  requirePushedAuthorizationRequests: optional(boolean()),
+  dpopBoundAccessTokens: optional(boolean()),
+  initiateLoginUri: optional(nullable(uri())),
+  backchannelLogoutUri: optional(nullable(uri())),
+  backchannelLogoutSessionRequired: optional(boolean()),
+  allowedOrigins: optional(nullable(stringList())),
+}
+const policy = {
+  firstParty: optional(boolean({ description: 'Our own app: people are not asked for consent' })),
+  requirePkce: optional(boolean({ description: 'PKCE S256; only a confidential client may be exempt' })),
+  accessTokenFormat: optional(oneOf(['jwt', 'opaque'])),
+}
+
+const shared = {
+  id: uuid(),
+  clientId: string(),
+  ...metadata,
+  firstParty: boolean(),
+  requirePkce: boolean(),
+  accessTokenFormat: oneOf(['jwt', 'opaque']),
+  system: boolean({ description: 'Built in: cannot be changed or deleted' }),
+  createdAt: instant(),
+  updatedAt: instant(),
+}
+const Client = resource('Client', shared)
+const NewClient = resource('NewClient', {
+  ...shared,
+  clientSecret: optional(string({ description: 'Shown this once' })),
+  clientSecretExpiresAt: optional(integer({ description: '0: does not expire' })),
+})
+const clientKey = { id: text(255, { description: 'id or client_id' }) }
+
+function split(input: Record<string, unknown>): { policy: clients.ClientPolicy; metadata: clients.ClientMetadata } {
+  const pick = (keys: object) =>
+    Object.fromEntries(
+      Object.keys(keys)
+        .filter((k) => input[k] !== undefined)
+        .map((k) => [k, input[k]]),
+    )
+  return { policy: pick(policy), metadata: pick(metadata) }
+}
+
+export const create = operation({
+  id: 'clients.create',
+  summary: 'Register a new client (App ID, secret, redirect URIs)',
+  tag,
+  auth: { permission: 'clients:write' },
+  effect: 'write',
+  errors: ['CONFLICT'],
+  input: object({
+    clientId: optional(
+      text(255, {
+        pattern: '^[A-Za-z0-9._~-]+$',
+        description: 'Chosen by the administrator, such as when moving a client here',
+      }),
+    ),
+    clientSecret: optional(
+      text(255, {
+        minLength: 16,
+        pattern: '^[\\x21-\\x7e]+$',
+        secret: true,
+        description: 'An existing secret to bring along',
+      }),
+    ),
+    ...metadata,
+    ...policy,
+  }),
+  example: { clientName: 'My App', redirectUris: ['https://app.example.com/callback'] },
+  output: NewClient,
+  run: (ctx, input) =>
+    clients.create(ctx, { clientId: input.clientId, clientSecret: input.clientSecret, ...split(input) }) as any,
+})
+
+export const list = operation({
+  id: 'clients.list',
+  summary: 'Get all registered client apps',
+  tag,
+  auth: { permission: 'clients:read' },
+  effect: 'read',
+  input: object({ ...pageInput, q: optional(text(100, { description: 'Part of the name or client_id' })) }),
+  output: page(Client),
+  async run(ctx, input) {
+    const window = pageOf(input)
+    const { items, total } = await clients.list(ctx, window, input.q)
+    return { items: items as any, total, count: items.length, ...window }
+  },
+})
+
+export const get = operation({
+  id: 'clients.get',
+  summary: 'Get details of a client',
+  tag,
+  auth: { permission: 'clients:read' },
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object(clientKey),
+  output: Client,
+  run: (ctx, input) => clients.get(ctx, input.id) as any,
+})
+
+export const update = operation({
+  id: 'clients.update',
+  summary: 'Update client configuration',
+  description: 'Absent keys stay, null clears.',
+  tag,
+  auth: { permission: 'clients:write' },
+  effect: 'write',
+  errors: ['NOT_FOUND'],
+  input: object({ ...clientKey, ...metadata, ...policy }),
+  example: { clientName: 'My App', logoUri: 'https://app.example.com/logo.png' },
+  output: Client,
+  run: (ctx, { id, ...change }) => clients.update(ctx, id, split(change)) as any,
+})
+
+export const remove = operation({
+  id: 'clients.delete',
+  summary: 'Delete a client',
+  description: 'Its grants and tokens end with it.',
+  tag,
+  auth: { permission: 'clients:write' },
+  effect: 'write',
+  errors: ['NOT_FOUND'],
+  input: object(clientKey),
+  output: Done,
+  async run(ctx, input) {
+    await clients.remove(ctx, input.id)
+    return done('The client is deleted')
+  },
+})
+
+export const secret = operation({
+  id: 'clients.secret',
+  summary: 'What is known of the client secrets; never a secret',
+  tag,
+  auth: { permission: 'clients:write' },
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object(clientKey),
+  output: object({
+    clientId: string(),
+    secrets: array(object({ id: uuid(), createdAt: instant(), expiresAt: nullable(instant()) })),
+  }),
+  run: (ctx, input) => clients.secretMetadata(ctx, input.id),
+})
+
+export const regenerateSecret = operation({
+  id: 'clients.regenerate_secret',
+  summary: 'Regenerate secret',
+  description: 'The new secret is shown this once. The one before works for `overlap` more seconds.',
+  tag,
+  auth: { permission: 'clients:write' },
+  effect: 'write',
+  errors: ['NOT_FOUND'],
+  input: object({ ...clientKey, overlap: optional(integer({ minimum: 0, maximum: 2_592_000, default: 86_400 })) }),
+  output: object({ clientId: string(), clientSecret: string(), previousExpiresAt: nullable(instant()) }),
+  run: (ctx, input) => clients.regenerateSecret(ctx, input.id, input.overlap ?? 86_400),
+})

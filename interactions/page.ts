@@ -1,0 +1,135 @@
+/** What every page route shares: the page context of the tenant, the parsed form, and failures as pages. */
+import type { Context as KoaContext, Middleware } from 'koa'
+import { openContext, toFailure } from '../server/api/pipeline.ts'
+import type { Context, OidcPort, Outside } from '../server/domain/context.ts'
+import type { Tenant } from '../server/domain/directory.ts'
+import type { Pending } from '../server/domain/events.ts'
+import { readText, refuseNul } from '../server/kernel/body.ts'
+import { type Failure, fail } from '../server/kernel/errors.ts'
+import { checkCsrf } from './csrf.ts'
+import { type Page, render } from './render.ts'
+
+export type Form = Record<string, string>
+export type PageHandler = (koa: KoaContext, ctx: Context & Pending) => Promise<void>
+
+const FORM_LIMIT = 64 * 1024
+
+/** Puts the tenant's page context on the Koa context; needed before anything renders. */
+export function preparePage(koa: KoaContext, out: Outside, tenant: Tenant): Page {
+  const { config, sealing } = out
+  const page: Page = {
+    base: tenant.mountPath,
+    branding: {
+      name: tenant.name,
+      ...(tenant.branding.logo_uri && { logoUri: tenant.branding.logo_uri }),
+      ...(tenant.branding.primary_color && { primaryColor: tenant.branding.primary_color }),
+    },
+    origin: new URL(config.publicUrl).origin,
+    secure: config.publicUrl.startsWith('https:'),
+    csrfKey: csrfKey(sealing),
+    development: !config.production,
+  }
+  koa.state.page = page
+  koa.state.requestId = koa.req.gatehouse.requestId
+  return page
+}
+
+let derived: Buffer | undefined
+const csrfKey = (sealing: Outside['sealing']) => {
+  derived ??= sealing.derive('csrf')
+  return derived
+}
+
+/** A page route: opens the context, and shows whatever fails as a page. */
+export const page =
+  (out: Outside, oidc: OidcPort, handle: PageHandler): Middleware =>
+  async (koa) => {
+    preparePage(koa, out, koa.req.gatehouse.tenant)
+    try {
+      await handle(koa, openContext(out, oidc, koa))
+    } catch (error) {
+      showFailure(koa, toFailure(out, error, koa))
+    }
+  }
+
+/** The posted form, after the CSRF check. */
+export async function readForm(koa: KoaContext): Promise<Form> {
+  if (!koa.is('application/x-www-form-urlencoded')) throw fail('UNSUPPORTED_MEDIA_TYPE', 'Send a form')
+  const form: Form = Object.fromEntries(new URLSearchParams(await readText(koa.req, FORM_LIMIT)))
+  refuseNul(Object.values(form).some((value) => value.includes('\u0000')))
+  const { csrfKey: key, origin } = koa.state.page as Page
+  if (checkCsrf(koa, form, key, origin)) throw fail('ACCESS_DENIED', 'csrf')
+  return form
+}
+
+const pageCodes: Partial<Record<Failure['code'], string>> = {
+  NOT_FOUND: 'not_found',
+  INVALID_TOKEN: 'invalid_link',
+  ACCESS_DENIED: 'forbidden',
+  INTERNAL_ERROR: 'server_error',
+  UNAUTHORIZED: 'session_expired',
+}
+
+export function showFailure(koa: KoaContext, failure: Failure): void {
+  const { requestId } = koa.state
+  koa.status = failure.status
+  if (failure.retryAfter !== undefined) koa.set('Retry-After', String(Math.max(1, Math.ceil(failure.retryAfter))))
+  const retryAfter = failure.retryAfter ?? 5
+  const links = koa.method === 'GET' ? { retry: koa.originalUrl } : {}
+  if (failure.code === 'UNAVAILABLE') return render(koa, 'unavailable', { retryAfter, links, requestId })
+  if (failure.code === 'RATE_LIMITED') return render(koa, 'too-many', { retryAfter, links, requestId })
+  const code = failure.message === 'csrf' ? 'csrf' : (pageCodes[failure.code] ?? 'invalid_request')
+  const base = (koa.state.page as Page).base
+  render(koa, 'error', {
+    code,
+    requestId,
+    links: { home: `${base}/` },
+    ...(code === 'invalid_request' && { detail: failure.message }),
+  })
+}
+
+/** Counts this request against a limit shared with the API. */
+export async function spend(ctx: Context, limit: { name: string; count: number; seconds: number }): Promise<void> {
+  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:${limit.name}:${ctx.request.ip}`, limit)
+  if (!state.ok) throw fail('RATE_LIMITED', 'Too many requests', { retryAfter: state.retryAfter })
+}
+
+const EMAIL = /^[^\s@\u0000-\u001f]{1,64}@[^\s@.]+(\.[^\s@.]+)+$/
+export const isEmail = (value: string): boolean => value.length <= 254 && EMAIL.test(value)
+
+/** Field errors of a failure the person can mend, or undefined. Keys and words are the catalogue's. */
+export function fieldErrors(
+  failure: unknown,
+  passwordField = 'password',
+): { errors: Record<string, string>; vars?: object } | undefined {
+  const { code, retryAfter, details } = failure as Failure & { details?: { message: string }[] }
+  switch (code) {
+    case 'INVALID_CREDENTIALS':
+      return { errors: { _form: 'login.error.credentials' } }
+    case 'ACCOUNT_DISABLED':
+    case 'ACCOUNT_LOCKED':
+      return { errors: { _form: 'login.error.disabled' } }
+    case 'EMAIL_VERIFICATION_REQUIRED':
+      return { errors: { _form: 'login.error.unverified' } }
+    case 'RATE_LIMITED':
+      return retryAfter === undefined
+        ? undefined
+        : { errors: { _form: 'login.error.locked' }, vars: { seconds: retryAfter } }
+    case 'CONFLICT':
+      return { errors: { email: 'register.error.taken' } }
+    case 'REGISTRATION_DISABLED':
+      return { errors: { _form: 'register.error.closed' } }
+    case 'WEAK_PASSWORD':
+      return {
+        errors: {
+          [passwordField]: details?.some((d) => d.message === 'too_simple')
+            ? 'password.error.common'
+            : 'password.error.weak',
+        },
+      }
+    default:
+      return undefined
+  }
+}
+
+export const passwordRules = (tenant: Tenant) => ({ minLength: tenant.settings.password_min_length })

@@ -1,0 +1,39 @@
+/** Paths of the hosted pages. */
+import Router from '@koa/router'
+import type { OidcPort, Outside } from '../server/domain/context.ts'
+import type { Providers } from '../server/oidc/providers.ts'
+import * as pages from './account-pages.ts'
+import * as dev from './dev.ts'
+import * as flow from './flow.ts'
+import { type PageHandler, page } from './page.ts'
+
+export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): Router {
+  const router = new Router()
+  const get = (path: string, handle: PageHandler) => router.get(path, page(out, oidc, handle))
+  const post = (path: string, handle: PageHandler) => router.post(path, page(out, oidc, handle))
+  const step = (handle: Parameters<typeof flow.step>[2]) => flow.step(out, providers, handle)
+
+  get('/interaction/:uid', step(flow.show))
+  post('/interaction/:uid', step(flow.login))
+  get('/interaction/:uid/register', step(flow.showRegister))
+  post('/interaction/:uid/register', step(flow.register))
+  post('/interaction/:uid/consent', step(flow.consent))
+  post('/interaction/:uid/account', step(flow.account))
+  post('/interaction/:uid/abort', step(flow.abort))
+
+  get('/verify-email', pages.showVerifyEmail)
+  post('/verify-email', pages.verifyEmail)
+  get('/forgot-password', pages.showForgot)
+  post('/forgot-password', pages.forgot)
+  get('/reset-password', pages.showReset)
+  post('/reset-password', pages.reset)
+  get('/set-up', pages.showSetUp)
+  post('/set-up', pages.setUp)
+
+  get('/', dev.home)
+  get('/docs', dev.docs)
+  get('/demo', dev.demo)
+  get('/dev/mailbox', dev.mailbox)
+  get('/dev/mailbox/:id', dev.mail)
+  return router
+}

@@ -1,0 +1,33 @@
+/** The migrations in their order. Knex runs them; the advisory lock makes concurrent starts take turns. */
+import type { Knex } from 'knex'
+import * as foundation from './0001_foundation.ts'
+import * as limits from './0002_limits.ts'
+
+const migrations: Record<string, Knex.Migration> = {
+  '0001_foundation': foundation,
+  '0002_limits': limits,
+}
+
+const source: Knex.MigrationSource<string> = {
+  getMigrations: async () => Object.keys(migrations),
+  getMigrationName: (name) => name,
+  getMigration: async (name) => migrations[name]!,
+}
+
+const LOCK = 0x6761_7465
+
+/** Brings the schema up to date. Holds a PostgreSQL advisory lock meanwhile, so a killed process leaves no lock behind. */
+export async function migrate(db: Knex): Promise<string[]> {
+  const connection = await db.client.acquireConnection()
+  try {
+    await connection.query('set statement_timeout = 0')
+    await connection.query('select pg_advisory_lock($1)', [LOCK])
+    await db.migrate.forceFreeMigrationsLock({ migrationSource: source, tableName: 'schema_migrations' })
+    const [, done] = await db.migrate.latest({ migrationSource: source, tableName: 'schema_migrations' })
+    return done
+  } finally {
+    await connection.query('select pg_advisory_unlock($1)', [LOCK]).catch(() => {})
+    await connection.query('set statement_timeout = 15000').catch(() => {})
+    await db.client.releaseConnection(connection)
+  }
+}

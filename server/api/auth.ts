@@ -1,0 +1,128 @@
+/** Registering, signing in and out, refreshing: the direct-login API. */
+import * as accounts from '../domain/accounts.ts'
+import { operation } from '../domain/context.ts'
+import * as login from '../domain/login.ts'
+import * as sessions from '../domain/sessions.ts'
+import { definitions } from '../domain/settings.ts'
+import { anything, email, nothing, object, optional, record, resource, string, text } from '../kernel/schema.ts'
+import { Done, done, Password, personNames, Tokens, User, userView } from './shapes.ts'
+
+const tag = 'Authentication'
+
+export const register = operation({
+  id: 'auth.register',
+  summary: 'Register a new user',
+  description:
+    'Makes the account and mails a link that verifies the address. With `enumeration_protection` the answer is the same for a known address.',
+  tag,
+  auth: 'anyone',
+  effect: 'write',
+  limit: { name: 'register', count: 5, seconds: 3600 },
+  errors: ['VALIDATION_ERROR', 'WEAK_PASSWORD', 'REGISTRATION_DISABLED', 'CONFLICT', 'RATE_LIMITED'],
+  input: object({
+    email: email(),
+    password: Password,
+    ...personNames,
+    phoneNumber: optional(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' })),
+  }),
+  example: { email: 'user@example.com', password: 'SecurePassword123!' },
+  output: object({ user: optional(User), message: string() }),
+  prepare: accounts.prepareRegistration,
+  async run(ctx, input, hash) {
+    const user = await accounts.register(ctx, input, hash)
+    const hidden = ctx.tenant.settings.enumeration_protection
+    return { ...(user && !hidden && { user: userView(user) }), message: 'Check your mail to verify your address' }
+  },
+})
+
+export const signIn = operation({
+  id: 'auth.login',
+  summary: 'Login with email and password',
+  tag,
+  auth: 'anyone',
+  effect: 'write',
+  limit: { name: 'login', count: 10, seconds: 900 },
+  errors: [
+    'VALIDATION_ERROR',
+    'INVALID_CREDENTIALS',
+    'ACCOUNT_DISABLED',
+    'EMAIL_VERIFICATION_REQUIRED',
+    'RATE_LIMITED',
+    'UNAVAILABLE',
+  ],
+  input: object({ email: email(), password: Password }),
+  example: { email: 'user@example.com', password: 'SecurePassword123!' },
+  output: resource('LoginResult', { user: User, tokens: Tokens }),
+  prepare: login.provePassword,
+  async run(ctx, _input, attempt) {
+    const tokens = await ctx.oidc.signIn(ctx, attempt, { amr: ['pwd'] })
+    return {
+      user: userView(attempt.user),
+      tokens: { ...tokens, refreshToken: tokens.refreshToken!, tokenType: 'Bearer' as const },
+    }
+  },
+})
+
+export const refresh = operation({
+  id: 'auth.refresh',
+  summary: 'Rotate refresh token',
+  description:
+    'The refresh_token grant of the token endpoint. Tokens of confidential clients need client_id and client_secret.',
+  tag,
+  auth: 'anyone',
+  effect: 'delegated',
+  limit: { name: 'refresh', count: 100, seconds: 900 },
+  errors: ['VALIDATION_ERROR', 'UNAUTHORIZED', 'RATE_LIMITED'],
+  input: object({
+    refreshToken: text(4096),
+    clientId: optional(text(255)),
+    clientSecret: optional(text(1024, { secret: true })),
+  }),
+  example: { refreshToken: 'rt_abc123...' },
+  output: Tokens,
+  async run(ctx, input) {
+    const tokens = await ctx.oidc.refresh(ctx, input)
+    return { ...tokens, refreshToken: tokens.refreshToken!, tokenType: 'Bearer' as const }
+  },
+})
+
+export const signOut = operation({
+  id: 'auth.logout',
+  summary: 'Revoke session & tokens',
+  tag,
+  auth: 'user',
+  effect: 'write',
+  input: object({
+    refreshToken: optional(text(4096, { description: 'Accepted and not needed: the whole session ends' })),
+  }),
+  output: Done,
+  async run(ctx) {
+    if (ctx.actor!.sessionId) await sessions.end(ctx, ctx.actor!.userId!, ctx.actor!.sessionId)
+    return done('Signed out')
+  },
+})
+
+export const me = operation({
+  id: 'auth.me',
+  summary: 'Get current user profile',
+  tag,
+  auth: 'user',
+  effect: 'read',
+  input: nothing,
+  output: User,
+  run: async (ctx) => userView(ctx.actor!.user!),
+})
+
+export const settings = operation({
+  id: 'auth.settings',
+  summary: 'Get public authentication settings (registration, MFA flags, etc.)',
+  tag,
+  auth: 'anyone',
+  effect: 'read',
+  input: nothing,
+  output: record(anything()),
+  async run(ctx) {
+    const open = Object.entries(definitions).filter(([, d]) => d.isPublic)
+    return Object.fromEntries(open.map(([key]) => [key, ctx.tenant.settings[key as keyof typeof definitions]]))
+  },
+})

@@ -1,0 +1,120 @@
+/** The kernel's view of our application: who is asking, what they may do, and the transaction around what they did. */
+import type { Context as KoaContext } from 'koa'
+import { isOutage, sqlState } from '../../adapters/knex.ts'
+import { Overloaded } from '../../adapters/passwords.ts'
+import type { Context, OidcPort, Outside } from '../domain/context.ts'
+import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
+import type { Kernel } from '../kernel/bind.ts'
+import { Failure, fail } from '../kernel/errors.ts'
+import type { Auth } from '../kernel/operation.ts'
+import type { Authenticate } from '../oidc/authenticate.ts'
+
+/** The context of one request, before anybody is known. */
+export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Context & Pending {
+  const { tenant, ip, requestId } = koa.req.gatehouse
+  const ctx: Context & Pending = {
+    out,
+    oidc,
+    tenant,
+    actor: null,
+    db: out.db,
+    request: {
+      id: requestId,
+      ip,
+      userAgent: koa.get('user-agent').slice(0, 400),
+      locales: koa.acceptsLanguages() || [],
+    },
+    events: [],
+    jobs: [],
+    event: (type, fields = {}) => void ctx.events.push({ type, ...fields }),
+    job: (task, payload) => void ctx.jobs.push({ task, payload }),
+  }
+  return ctx
+}
+
+/** Runs fn in a transaction; events and jobs are committed with what it wrote. */
+export async function transact<T>(ctx: Context & Pending, fn: (ctx: Context & Pending) => Promise<T>): Promise<T> {
+  let kept: Failure | undefined
+  const result = await ctx.out.db.transaction(async (trx) => {
+    const inner = inTransaction(ctx, trx)
+    try {
+      const value = await fn(inner)
+      await writePending(inner)
+      return value
+    } catch (error) {
+      if (!(error instanceof Failure) || !error.keepWrites) throw error
+      await writePending(inner)
+      kept = error
+      return undefined
+    }
+  })
+  if (kept) throw kept
+  return result as T
+}
+
+function inTransaction(ctx: Context & Pending, trx: Context['db']): Context & Pending {
+  const inner: Context & Pending = { ...ctx, db: trx, events: ctx.events.splice(0), jobs: ctx.jobs.splice(0) }
+  inner.event = (type, fields = {}) => void inner.events.push({ type, ...fields })
+  inner.job = (task, payload) => void inner.jobs.push({ task, payload })
+  return inner
+}
+
+async function writePending(ctx: Context & Pending): Promise<void> {
+  await writeEvents(ctx)
+  await writeJobs(ctx)
+}
+
+export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authenticate): Kernel<Context & Pending> {
+  return {
+    async authenticate(koa) {
+      const ctx = openContext(out, oidc, koa)
+      ctx.actor = await authenticate(ctx, koa)
+      return ctx
+    },
+    permit: (ctx, auth, row, input) => permit(ctx, auth, row.permission, input),
+    limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${ctx.request.ip}`, limit),
+    self: (ctx) => ctx.actor?.userId,
+    within: (ctx, effect, fn) => (effect === 'write' ? transact(ctx, fn) : fn(ctx)),
+    failure: (error, koa) => toFailure(out, error, koa),
+  }
+}
+
+/** 401 before 403; permissions only, never role names. */
+function permit(ctx: Context, auth: Auth, extra: string | undefined, input: Record<string, unknown>): void {
+  if (auth === 'anyone' && !extra) return
+  const { actor } = ctx
+  if (!actor) throw fail('UNAUTHORIZED', 'Sign in first: send Authorization: Bearer <access token>')
+  const needed = [extra, typeof auth === 'object' ? auth.permission : undefined].filter((p) => p !== undefined)
+  const own =
+    typeof auth === 'object' &&
+    auth.orSelf !== undefined &&
+    actor.kind === 'user' &&
+    input[auth.orSelf] === actor.userId
+  if ((auth === 'user' || own) && actor.kind !== 'user')
+    throw fail('ACCESS_DENIED', 'This needs a person, not a client by itself')
+  if ((auth === 'user' || own) && !actor.firstParty && !actor.scopes.has('account')) {
+    throw fail('ACCESS_DENIED', 'This access token was not given the account scope', { details: { scope: 'account' } })
+  }
+  if (own && !extra) return
+  for (const permission of needed) {
+    if (!actor.permissions.has(permission))
+      throw fail('ACCESS_DENIED', `This needs the permission ${permission}`, { details: { permission } })
+  }
+}
+
+/** Any thrown value as a Failure; database and library texts never leave. */
+export function toFailure(out: Outside, error: unknown, koa: KoaContext): Failure {
+  if (error instanceof Failure) return error
+  if (error instanceof Overloaded)
+    return fail('UNAVAILABLE', 'Too many sign-ins at once. Try again shortly', { retryAfter: error.retryAfter })
+  if (isOutage(error)) return fail('UNAVAILABLE', 'The database is not reachable. Try again shortly', { retryAfter: 2 })
+  const state = sqlState(error)
+  if (state === '23505') return fail('CONFLICT', 'Something with these values exists already')
+  if (state === '23503') return fail('NOT_FOUND', 'Something this refers to does not exist')
+  if (state?.startsWith('22') || state === '23514')
+    return fail('VALIDATION_ERROR', 'A field holds a value that cannot be stored')
+  if (state === '40001' || state === '40P01' || state === '55P03')
+    return fail('UNAVAILABLE', 'Somebody changed the same at the same moment. Try again', { retryAfter: 1 })
+  out.log.error({ err: error, requestId: koa.req.gatehouse.requestId }, 'operation failed')
+  return fail('INTERNAL_ERROR', 'Something went wrong on our side')
+}

@@ -1,0 +1,57 @@
+/** Paths of what people do for themselves, by document. */
+import { type Row, row } from '../kernel/surface.ts'
+import * as auth from './auth.ts'
+import * as email from './email.ts'
+import * as password from './password.ts'
+import * as profile from './profile.ts'
+import * as sessions from './sessions.ts'
+
+export const v1Rows: Row[] = [
+  row('POST', '/v1/auth/register', auth.register, { status: 201 }),
+  row('POST', '/v1/auth/login', auth.signIn),
+  row('POST', '/v1/auth/refresh', auth.refresh),
+  row('POST', '/v1/auth/logout', auth.signOut),
+  row('GET', '/v1/auth/me', auth.me),
+  row('GET', '/v1/auth/settings', auth.settings),
+  row('POST', '/v1/auth/send-verification', email.sendVerification),
+  row('POST', '/v1/auth/verify-email', email.verify),
+  row('POST', '/v1/auth/forgot-password', password.forgot),
+  row('POST', '/v1/auth/reset-password', password.reset),
+  row('POST', '/v1/auth/change-password', password.change),
+  row('POST', '/v1/auth/revoke-all-sessions', sessions.endAll),
+  row('GET', '/v1/sessions', sessions.list, { as: 'sessions' }),
+]
+
+export const plainRows: Row[] = [
+  row('POST', '/auth/register', auth.register, { status: 201 }),
+  row('POST', '/auth/signup', auth.register, { status: 201 }),
+  row('POST', '/auth/login', auth.signIn),
+  row('POST', '/auth/logout', auth.signOut),
+  row('POST', '/auth/refresh-token', auth.refresh),
+  row('POST', '/auth/token/refresh', auth.refresh),
+  row('POST', '/auth/verify-email', email.verify),
+  row('POST', '/auth/email/verify', email.verify),
+  row('POST', '/auth/resend-verification', email.resendVerification),
+  row('POST', '/auth/email/send-verification', email.sendVerification),
+  row('POST', '/auth/forgot-password', password.forgot),
+  row('POST', '/auth/password/reset-request', password.forgot),
+  row('POST', '/auth/reset-password', password.reset),
+  row('POST', '/auth/password/reset', password.reset),
+  row('POST', '/auth/change-password', password.change),
+  row('POST', '/auth/password/change', password.change),
+  row('GET', '/auth/user-info', auth.me),
+  row('GET', '/users/me', auth.me),
+  row('PUT', '/users/me', profile.update),
+  row('GET', '/sessions', sessions.list, { as: 'sessions' }),
+  row('DELETE', '/sessions/{sessionId}', sessions.end, { names: { sessionId: 'session_id' } }),
+  row('POST', '/sessions/logout-all', sessions.endAll),
+]
+
+export const ssoRows: Row[] = [
+  row('POST', '/api/auth/refresh', auth.refresh),
+  row('POST', '/api/auth/logout', auth.signOut),
+  row('GET', '/api/account/sessions', sessions.list),
+  row('DELETE', '/api/account/sessions/:id', sessions.end, { names: { id: 'sessionId' } }),
+  row('DELETE', '/api/account/sessions', sessions.endAll),
+  row('PUT', '/api/account/password', password.change),
+]

@@ -1,0 +1,96 @@
+/** Schemas that several operations share, and rows as those shapes. */
+import type { UserRow } from '../domain/context.ts'
+import {
+  array,
+  boolean,
+  email,
+  instant,
+  integer,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  resource,
+  string,
+  text,
+  uuid,
+} from '../kernel/schema.ts'
+import { fullName } from '../oidc/account.ts'
+
+export const User = resource('User', {
+  id: uuid(),
+  email: email(),
+  emailVerified: boolean(),
+  name: optional(string()),
+  givenName: nullable(string()),
+  familyName: nullable(string()),
+  nickname: nullable(string()),
+  picture: nullable(string()),
+  phoneNumber: nullable(string()),
+  phoneNumberVerified: boolean(),
+  locale: nullable(string()),
+  zoneinfo: nullable(string()),
+  status: oneOf(['active', 'disabled', 'deleted']),
+  lastLoginAt: nullable(instant()),
+  createdAt: instant(),
+  updatedAt: instant(),
+})
+
+export const Tokens = resource('Tokens', {
+  accessToken: string({ description: 'JWT (RFC 9068) or opaque' }),
+  refreshToken: string({ description: 'Rotated at every use; using one twice ends the session' }),
+  tokenType: oneOf(['Bearer']),
+  expiresIn: integer({ description: 'Seconds the access token lives' }),
+})
+
+export const Session = resource('Session', {
+  id: string(),
+  kind: oneOf(['browser', 'api']),
+  current: boolean(),
+  clientId: nullable(string()),
+  ip: nullable(string()),
+  userAgent: nullable(string()),
+  createdAt: instant(),
+  lastUsedAt: instant(),
+  expiresAt: instant(),
+})
+
+export const Done = object({ message: string() })
+export const done = (message: string) => ({ message })
+
+export const pageInput = {
+  limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+  offset: optional(integer({ minimum: 0, maximum: 1_000_000, default: 0 })),
+}
+export const pageOf = (input: { limit?: number; offset?: number }) => ({
+  limit: input.limit ?? 50,
+  offset: input.offset ?? 0,
+})
+
+export const Password = text(1024, { secret: true })
+export const personNames = {
+  givenName: optional(nullable(text(100))),
+  familyName: optional(nullable(text(100))),
+}
+export const stringList = (maxItems = 100) => array(text(2000), { maxItems })
+
+export function userView(user: UserRow) {
+  return {
+    id: user.id,
+    email: user.email,
+    emailVerified: user.email_verified_at !== null,
+    name: fullName(user),
+    givenName: user.given_name,
+    familyName: user.family_name,
+    nickname: user.nickname,
+    picture: user.picture,
+    phoneNumber: user.phone_number,
+    phoneNumberVerified: user.phone_verified_at !== null,
+    locale: user.locale,
+    zoneinfo: user.zoneinfo,
+    status: user.status,
+    lastLoginAt: user.last_login_at,
+    createdAt: user.created_at,
+    updatedAt: user.updated_at,
+  }
+}

@@ -1,0 +1,121 @@
+/** A person's own account from registration to recovery: what the API and the pages both do. */
+import { fail } from '../kernel/errors.ts'
+import type { Context, UserRow } from './context.ts'
+import { provePassword } from './login.ts'
+import * as passwords from './passwords.ts'
+import * as secrets from './secrets.ts'
+import * as users from './users.ts'
+
+export interface Registration {
+  email: string
+  password: string
+  givenName?: string | null | undefined
+  familyName?: string | null | undefined
+  phoneNumber?: string | null | undefined
+}
+
+/** Before the transaction: the rules, and the hash. Takes the same time whether the address is known or not. */
+export async function prepareRegistration(ctx: Context, input: Registration): Promise<string> {
+  if (!ctx.tenant.settings.registration_enabled)
+    throw fail('REGISTRATION_DISABLED', 'Registration is switched off here')
+  passwords.assertStrong(ctx, input.password, input)
+  return ctx.out.passwords.hash(input.password)
+}
+
+/**
+ * Makes the account and mails a verification link. A known address is CONFLICT, or, where the tenant hides who has an
+ * account, answers undefined and mails its owner.
+ */
+export async function register(ctx: Context, input: Registration, hash: string): Promise<UserRow | undefined> {
+  const known = await users.byEmail(ctx.db, ctx.tenant.id, input.email)
+  if (known) {
+    if (!ctx.tenant.settings.enumeration_protection)
+      throw fail('CONFLICT', 'There is an account with this e-mail address already')
+    ctx.event('user.registration_repeated', { userId: known.id })
+    ctx.job('mail', { template: 'account-exists', userId: known.id, locales: ctx.request.locales })
+    return undefined
+  }
+  const user = await users.create(ctx, { ...input, locale: ctx.request.locales[0]?.slice(0, 35) ?? null })
+  await passwords.store(ctx, user.id, hash)
+  ctx.event('user.registered', { userId: user.id })
+  ctx.job('mail', { template: 'verify-email', userId: user.id, locales: ctx.request.locales })
+  return user
+}
+
+/** Mails a new verification link to an unverified user. */
+export function sendVerification(ctx: Context, user: UserRow): void {
+  if (user.email_verified_at) return
+  ctx.event('email.verification_sent', { userId: user.id })
+  ctx.job('mail', { template: 'verify-email', userId: user.id, locales: ctx.request.locales })
+}
+
+/** For callers who are not signed in: never tells whether the address has an account. */
+export async function resendVerification(ctx: Context, email: string): Promise<void> {
+  const user = await users.byEmail(ctx.db, ctx.tenant.id, email)
+  if (user) sendVerification(ctx, user)
+  else ctx.event('email.verification_unknown')
+}
+
+/** Takes the link's token. INVALID_TOKEN when unknown, used, expired, or mailed to an address changed since. */
+export async function verifyEmail(ctx: Context, token: string): Promise<UserRow> {
+  const taken = await secrets.consume(ctx.db, ctx.tenant.id, 'verify_email', token)
+  const user = taken?.userId ? await users.byId(ctx.db, ctx.tenant.id, taken.userId) : undefined
+  if (!taken || !user || users.emailKey(user.email) !== users.emailKey(taken.data.email)) throw deadLink()
+  await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id, id: user.id })
+    .update({ email_verified_at: ctx.db.fn.now(), updated_at: ctx.db.fn.now() })
+  ctx.event('email.verified', { userId: user.id, data: { email: user.email } })
+  return { ...user, email_verified_at: new Date() }
+}
+
+const deadLink = () =>
+  fail('INVALID_TOKEN', 'This link is invalid, was used already, or has expired. Ask for a new one')
+
+/** Mails a reset link if there is such an account; does the same work if not. */
+export async function forgotPassword(ctx: Context, email: string): Promise<void> {
+  const user = await users.byEmail(ctx.db, ctx.tenant.id, email)
+  ctx.event('password.reset_requested', { userId: user?.id })
+  if (user?.status === 'active')
+    ctx.job('mail', { template: 'reset-password', userId: user.id, locales: ctx.request.locales })
+  else ctx.job('nothing', {})
+}
+
+/** Before the transaction: a dead link must not cost a hash. */
+export async function prepareReset(ctx: Context, input: { token: string; newPassword: string }): Promise<string> {
+  if (!(await secrets.peek(ctx.db, ctx.tenant.id, 'reset_password', input.token))) throw deadLink()
+  passwords.assertStrong(ctx, input.newPassword, { email: '' })
+  return ctx.out.passwords.hash(input.newPassword)
+}
+
+/** Takes the token and sets the password. All sessions end; the address counts as verified; counters are cleared. */
+export async function resetPassword(ctx: Context, token: string, hash: string): Promise<UserRow> {
+  const taken = await secrets.consume(ctx.db, ctx.tenant.id, 'reset_password', token)
+  const user = taken?.userId ? await users.byId(ctx.db, ctx.tenant.id, taken.userId) : undefined
+  if (!taken || !user || user.status !== 'active' || users.emailKey(user.email) !== users.emailKey(taken.data.email))
+    throw deadLink()
+  await passwords.change(ctx, user, hash, { how: 'reset' })
+  if (!user.email_verified_at) {
+    await ctx
+      .db('users')
+      .where({ tenant_id: ctx.tenant.id, id: user.id })
+      .update({ email_verified_at: ctx.db.fn.now() })
+    ctx.event('email.verified', { userId: user.id, data: { how: 'password reset' } })
+  }
+  return user
+}
+
+/** Before the transaction: proves the current password (counted like a login) and hashes the new one. */
+export async function prepareChange(
+  ctx: Context,
+  user: UserRow,
+  input: { currentPassword: string; newPassword: string },
+): Promise<string> {
+  const attempt = await provePassword(ctx, { email: user.email, password: input.currentPassword }).catch((error) => {
+    if (error?.code === 'INVALID_CREDENTIALS') throw fail('INVALID_CREDENTIALS', 'The current password is wrong')
+    throw error
+  })
+  passwords.assertStrong(ctx, input.newPassword, user)
+  await ctx.out.db('login_counters').where({ tenant_id: ctx.tenant.id }).whereIn('key', attempt.counters).delete()
+  return ctx.out.passwords.hash(input.newPassword)
+}

@@ -1,0 +1,121 @@
+/** What an operation is given: the caller, the tenant, the database, and the ports to the outside. */
+import type { Knex } from 'knex'
+import type { Outbound } from '../../adapters/http.ts'
+import type { Db } from '../../adapters/knex.ts'
+import type { Limits } from '../../adapters/limits.ts'
+import type { Logger } from '../../adapters/log.ts'
+import type { Passwords } from '../../adapters/passwords.ts'
+import type { Sealing } from '../../adapters/sealing.ts'
+import type { Config } from '../config.ts'
+import { operationsOf } from '../kernel/operation.ts'
+import type { Directory, Tenant } from './directory.ts'
+import type { Attempt } from './login.ts'
+
+/** Adapters and process-wide state, made once in server/deps.ts. */
+export interface Outside {
+  config: Config
+  db: Knex
+  sealing: Sealing
+  passwords: Passwords
+  limits: Limits
+  outbound: Outbound
+  log: Logger
+  directory: Directory
+  /** One event outside any transaction, for what must be written although the request fails. */
+  recordNow(ctx: Context, type: string, fields: EventFields): Promise<void>
+}
+
+/** The one asking: a person through some client, or a client by itself. */
+export interface Actor {
+  kind: 'user' | 'client'
+  userId: string | undefined
+  clientId: string
+  sessionId: string | undefined
+  grantId: string | undefined
+  /** The token's own id, for the deny-list. */
+  tokenId: string
+  scopes: Set<string>
+  roles: string[]
+  permissions: Set<string>
+  /** True for our own clients, whose tokens act with all the person may do; others only with the scopes they hold. */
+  firstParty: boolean
+  emailVerified: boolean
+  /** Unix seconds. */
+  authTime: number | undefined
+  expiresAt: number
+  user: UserRow | undefined
+}
+
+export interface UserRow {
+  id: string
+  email: string
+  email_verified_at: Date | null
+  phone_number: string | null
+  phone_verified_at: Date | null
+  given_name: string | null
+  family_name: string | null
+  nickname: string | null
+  picture: string | null
+  locale: string | null
+  zoneinfo: string | null
+  attributes: Record<string, unknown>
+  status: 'active' | 'disabled' | 'deleted'
+  locked_until: Date | null
+  last_login_at: Date | null
+  created_at: Date
+  updated_at: Date
+}
+
+export interface RequestInfo {
+  id: string
+  ip: string
+  userAgent: string
+  /** Preferred languages, best first. */
+  locales: string[]
+}
+
+export interface EventFields {
+  userId?: string | undefined
+  clientId?: string | undefined
+  sessionId?: string | undefined
+  data?: Record<string, unknown>
+}
+
+export interface Context {
+  out: Outside
+  tenant: Tenant
+  actor: Actor | null
+  request: RequestInfo
+  /** The open transaction inside run(), the pool inside prepare(). */
+  db: Db
+  oidc: OidcPort
+  /** One append-only fact, committed with the transaction. */
+  event(type: string, fields?: EventFields): void
+  /** Enqueues a job, committed with the transaction. */
+  job(task: string, payload: Record<string, unknown>): void
+}
+
+export interface TokenSet {
+  accessToken: string
+  refreshToken: string | undefined
+  tokenType: string
+  /** Seconds. */
+  expiresIn: number
+  idToken?: string | undefined
+  scope?: string | undefined
+}
+
+/** What the domain needs from the OpenID provider; the only port to it. */
+export interface OidcPort {
+  /** Opens an API session for the user and issues the same kinds of tokens as the token endpoint. */
+  signIn(ctx: Context, attempt: Attempt, details: { amr: string[]; clientId?: string | undefined }): Promise<TokenSet>
+  /** Throws VALIDATION_ERROR for metadata the provider would refuse. */
+  checkClient(ctx: Context, metadata: Record<string, unknown>): void
+  /** The token endpoint's refresh_token grant. */
+  refresh(
+    ctx: Context,
+    input: { refreshToken: string; clientId?: string | undefined; clientSecret?: string | undefined },
+  ): Promise<TokenSet>
+}
+
+export const operation = operationsOf<Context>()

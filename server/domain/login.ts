@@ -1,0 +1,132 @@
+/**
+ * Signing in with a password. One statement counts the attempt and reads the person before anything is hashed, so
+ * that parallel guesses are counted one by one; unknown accounts take the same steps and the same time.
+ */
+import { named } from '../../adapters/knex.ts'
+import { USER_COLUMNS } from '../../adapters/oidc.ts'
+import { sha256 } from '../../adapters/sealing.ts'
+import { fail } from '../kernel/errors.ts'
+import type { Context, UserRow } from './context.ts'
+import { emailKey } from './users.ts'
+
+/** Failures from one address on one account before back-off starts; then 30 s, doubling to 15 min. */
+const PAIR_FREE = 5
+/** Failures on one account from anywhere within the hour; then only addresses that signed in before may try. */
+const ACCOUNT_FREE = 100
+
+export interface Attempt {
+  user: UserRow & { role_ids: string[] }
+  credentialId: string
+  /** The stored hash was made with other parameters: replace it. */
+  rehash: string | undefined
+  counters: Buffer[]
+}
+
+const BEGIN = `with hit as (
+    insert into login_counters (tenant_id, key, failures, expires_at)
+      values ($1, $2, 1, now() + interval '1 hour'), ($1, $3, 1, now() + interval '1 hour')
+    on conflict (tenant_id, key) do update set
+      refused = login_counters.blocked_until > now(),
+      failures = case when login_counters.expires_at <= now() then 1
+        when login_counters.blocked_until > now() then login_counters.failures else login_counters.failures + 1 end,
+      blocked_until = case
+        when login_counters.expires_at <= now() then null
+        when login_counters.blocked_until > now() then login_counters.blocked_until
+        when excluded.key = $2 and login_counters.failures + 1 >= ${PAIR_FREE}
+          then now() + least(interval '15 minutes', interval '30 seconds' * power(2, least(login_counters.failures + 1 - ${PAIR_FREE}, 10)))
+        when excluded.key = $3 and login_counters.failures + 1 >= ${ACCOUNT_FREE} then login_counters.expires_at
+        end,
+      expires_at = case when login_counters.expires_at <= now() then now() + interval '1 hour'
+        when excluded.key = $2 then greatest(login_counters.expires_at, now() + interval '30 minutes')
+        else login_counters.expires_at end
+    returning key, refused, blocked_until)
+  select (select coalesce(bool_or(refused), false) from hit where key = $2) as pair_refused,
+    (select coalesce(bool_or(refused), false) from hit where key = $3) as account_refused,
+    (select ceil(extract(epoch from max(blocked_until) - now()))::int from hit where refused) as retry_after,
+    exists (select 1 from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.ip = $5::inet
+      and s.created_at > now() - interval '90 days') as known_address,
+    ${USER_COLUMNS.map((c) => `u.${c}`).join(', ')},
+    array(select role_id from user_roles r where r.tenant_id = $1 and r.user_id = u.id) as role_ids,
+    c.id as credential_id, c.secret
+  from (select 1) one
+  left join users u on u.tenant_id = $1 and u.email_key = $4 and u.deleted_at is null
+  left join credentials c on c.tenant_id = $1 and c.user_id = u.id and c.type = 'password'`
+
+/**
+ * Proves the password. Fails with INVALID_CREDENTIALS (also for unknown accounts and accounts without a password),
+ * ACCOUNT_DISABLED (after the right password only), RATE_LIMITED (back-off), UNAVAILABLE (hashing is overloaded).
+ */
+export async function provePassword(ctx: Context, input: { email: string; password: string }): Promise<Attempt> {
+  const key = emailKey(input.email)
+  const account = sha256(`account ${key}`)
+  const pair = sha256(`pair ${key} ${ctx.request.ip}`)
+  const [found] = await named(ctx.out.db, 'login_begin', BEGIN, [ctx.tenant.id, pair, account, key, ctx.request.ip])
+  if (found.pair_refused || (found.account_refused && !found.known_address)) {
+    throw fail('RATE_LIMITED', 'Too many failed attempts. Wait a moment, or reset your password', {
+      retryAfter: found.retry_after ?? 60,
+    })
+  }
+  const { ok, rehash } = found.secret
+    ? await ctx.out.passwords.verify(found.secret, input.password)
+    : await pretend(ctx, input.password)
+  if (!ok) throw await refused(ctx, found.id ?? undefined, 'INVALID_CREDENTIALS')
+  const { credential_id, secret, pair_refused, account_refused, retry_after, known_address, ...user } = found
+  if (user.status !== 'active') throw await refused(ctx, user.id, 'ACCOUNT_DISABLED')
+  if (user.locked_until && user.locked_until > new Date()) throw await refused(ctx, user.id, 'ACCOUNT_LOCKED')
+  if (ctx.tenant.settings.require_verified_email && !user.email_verified_at)
+    throw await refused(ctx, user.id, 'EMAIL_VERIFICATION_REQUIRED')
+  return {
+    user,
+    credentialId: credential_id,
+    rehash: rehash ? await ctx.out.passwords.hash(input.password) : undefined,
+    counters: [pair, account],
+  }
+}
+
+async function pretend(ctx: Context, password: string): Promise<{ ok: false; rehash: false }> {
+  await ctx.out.passwords.dummy(password)
+  return { ok: false, rehash: false }
+}
+
+const words = {
+  INVALID_CREDENTIALS: 'Wrong e-mail address or password',
+  ACCOUNT_DISABLED: 'This account is disabled',
+  ACCOUNT_LOCKED: 'This account is locked',
+  EMAIL_VERIFICATION_REQUIRED: 'Verify your e-mail address first',
+} as const
+
+/** Writes the failure down by itself: prepare() runs before the transaction. */
+async function refused(ctx: Context, userId: string | undefined, code: keyof typeof words): Promise<Error> {
+  const reason = code.toLowerCase()
+  await ctx.out.recordNow(ctx, 'login.failed', { userId, data: { reason } })
+  return fail(code, words[code])
+}
+
+/** What a proven attempt leaves behind, as parts of the statement that opens the session: counters cleared, use noted. */
+export function afterSuccess(
+  attempt: Attempt,
+): { shape: string; sql: (bind: (value: unknown, type: string) => string) => string }[] {
+  const { user, credentialId, rehash, counters } = attempt
+  return [
+    {
+      shape: 'login-pair',
+      sql: (bind) => `delete from login_counters where tenant_id = $1 and key = ${bind(counters[0], 'bytea')}`,
+    },
+    {
+      shape: 'login-account',
+      sql: (bind) =>
+        `update login_counters set failures = greatest(0, failures - 1) where tenant_id = $1 and key = ${bind(counters[1], 'bytea')}`,
+    },
+    {
+      shape: 'login-user',
+      sql: (bind) => `update users set last_login_at = now() where tenant_id = $1 and id = ${bind(user.id, 'uuid')}`,
+    },
+    {
+      shape: 'login-credential',
+      sql: (
+        bind,
+      ) => `update credentials set last_used_at = now(), secret = coalesce(${bind(rehash ?? null, 'text')}, secret)
+        where tenant_id = $1 and id = ${bind(credentialId, 'uuid')}`,
+    },
+  ]
+}

@@ -1,0 +1,66 @@
+/** Mails as jobs. A job mints the secret it mails, so no raw secret rests in the queue. */
+import type { Mailer } from '../../adapters/mail.ts'
+import { type MailName, renderMail } from '../../adapters/templates.ts'
+import type { Outside, UserRow } from './context.ts'
+import type { Tenant } from './directory.ts'
+import * as secrets from './secrets.ts'
+import * as users from './users.ts'
+
+export interface MailJob {
+  tenantId: string
+  template: MailName
+  userId?: string
+  /** Where there is no user, or another address than the user's. */
+  email?: string
+  locales: string[]
+  ip?: string
+  at?: string
+}
+
+/** Sends one mail. A user that is gone by now gets none. */
+export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<void> {
+  const tenant = await out.directory.byId(job.tenantId)
+  if (!tenant) return
+  const user = job.userId ? await users.byId(out.db, tenant.id, job.userId) : undefined
+  const to = job.email ?? user?.email
+  if (!to || (job.userId && !user)) return
+  const content = await contentOf(out, tenant, job, user)
+  const mail = renderMail(job.template, user?.locale ?? job.locales[0] ?? 'en', {
+    branding: {
+      name: tenant.name,
+      logoUri: tenant.branding.logo_uri,
+      primaryColor: tenant.branding.primary_color,
+    } as any,
+    email: to,
+    ...content,
+  })
+  await mailer.send({ tenantId: tenant.id, to, ...mail })
+}
+
+async function contentOf(out: Outside, tenant: Tenant, job: MailJob, user: UserRow | undefined) {
+  const { settings, issuer } = tenant
+  const mint = (purpose: secrets.Purpose, lifetime: number) =>
+    out.db.transaction((trx) =>
+      secrets.create(trx, { tenantId: tenant.id, purpose, userId: user!.id, data: { email: user!.email }, lifetime }),
+    )
+  switch (job.template) {
+    case 'verify-email':
+      return {
+        link: `${issuer}/verify-email?token=${await mint('verify_email', settings.email_link_lifetime)}`,
+        expires: settings.email_link_lifetime,
+      }
+    case 'reset-password':
+      return {
+        link: `${issuer}/reset-password?token=${await mint('reset_password', settings.reset_link_lifetime)}`,
+        expires: settings.reset_link_lifetime,
+      }
+    case 'account-exists':
+      return { link: `${issuer}/`, forgotLink: `${issuer}/forgot-password` }
+    default:
+      return {
+        link: `${issuer}/forgot-password`,
+        at: job.at ? new Date(job.at) : new Date(),
+        ...(job.ip && { ip: job.ip }),
+      }
+  }
+}

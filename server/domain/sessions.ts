@@ -1,0 +1,87 @@
+/** Sessions: signed-in browsers and API logins in one list. Ending one ends its tokens, whichever way they were issued. */
+import { fail } from '../kernel/errors.ts'
+import type { Context } from './context.ts'
+
+export interface SessionView {
+  id: string
+  kind: 'browser' | 'api'
+  current: boolean
+  clientId: string | null
+  ip: string | null
+  userAgent: string | null
+  createdAt: Date
+  lastUsedAt: Date
+  expiresAt: Date
+}
+
+/** Live sessions of a person, the last used first. */
+export async function list(
+  ctx: Context,
+  userId: string,
+  page: { limit: number; offset: number },
+): Promise<{ items: SessionView[]; total: number }> {
+  const live = ctx
+    .db('sessions')
+    .where({ tenant_id: ctx.tenant.id, user_id: userId, ended_at: null })
+    .where('expires_at', '>', ctx.db.fn.now())
+  const [rows, [counted]] = await Promise.all([
+    live.clone().orderBy('last_used_at', 'desc').orderBy('id').limit(page.limit).offset(page.offset),
+    live.clone().count({ total: '*' }),
+  ])
+  return {
+    total: Number(counted!.total),
+    items: rows.map((row) => ({
+      id: row.id,
+      kind: row.kind,
+      current: row.id === ctx.actor?.sessionId,
+      clientId: row.client_id ?? Object.keys(row.payload.authorizations ?? {})[0] ?? null,
+      ip: row.ip,
+      userAgent: row.user_agent,
+      createdAt: row.created_at,
+      lastUsedAt: row.last_used_at,
+      expiresAt: row.expires_at,
+    })),
+  }
+}
+
+/** Ends one session of the person. NOT_FOUND when it is not theirs, or over. */
+export async function end(ctx: Context, userId: string, sessionId: string): Promise<void> {
+  const ended = await endWhere(ctx, { id: sessionId, user_id: userId })
+  if (ended.length === 0) throw fail('NOT_FOUND', 'No such session')
+}
+
+/** Ends all sessions of the person but one; answers how many. */
+export async function endAll(ctx: Context, userId: string, exceptSession?: string): Promise<number> {
+  const ended = await endWhere(ctx, { user_id: userId }, exceptSession)
+  return ended.length
+}
+
+async function endWhere(
+  ctx: Context,
+  where: { id?: string; user_id: string },
+  except?: string,
+): Promise<{ id: string }[]> {
+  const query = ctx
+    .db('sessions')
+    .where({ tenant_id: ctx.tenant.id, ...where, ended_at: null })
+    .update({ ended_at: ctx.db.fn.now(), end_reason: 'revoked', cookie_hash: null })
+    .returning(['id', 'payload'])
+  if (except) query.whereNot('id', except)
+  const ended = await query
+  if (ended.length === 0) return []
+  await ctx
+    .db('oidc_models')
+    .where({ tenant_id: ctx.tenant.id })
+    .whereIn(
+      'session_id',
+      ended.map((s) => s.id),
+    )
+    .delete()
+  for (const { id, payload } of ended) {
+    ctx.event('session.ended', { userId: where.user_id, sessionId: id })
+    for (const clientId of Object.keys(payload.authorizations ?? {})) {
+      ctx.job('backchannel-logout', { clientId, userId: where.user_id, sessionId: id })
+    }
+  }
+  return ended
+}

@@ -1,0 +1,56 @@
+/** Every tenant setting by key: its schema, default and meaning. Public ones may be read by anybody. */
+import { array, boolean, integer, oneOf, type Schema, type Static, string } from '../kernel/schema.ts'
+
+const define = <S extends Schema>(schema: S, fallback: Static<S>, description: string, isPublic = false) => ({
+  schema,
+  fallback,
+  description,
+  isPublic,
+})
+
+export const definitions = {
+  registration_enabled: define(boolean(), true, 'People may create their own account', true),
+  enumeration_protection: define(
+    boolean(),
+    false,
+    'Registering with a known address answers as if it were new, and mails its owner',
+  ),
+  require_verified_email: define(boolean(), false, 'Signing in asks for a verified e-mail address', true),
+  password_min_length: define(integer({ minimum: 8, maximum: 64 }), 8, 'Shortest password allowed', true),
+  mfa_policy: define(
+    oneOf(['off', 'optional', 'required']),
+    'optional',
+    'Whether people may or must use a second factor',
+    true,
+  ),
+  magic_link_enabled: define(boolean(), true, 'Sign-in by mailed link is offered', true),
+  access_token_lifetime: define(integer({ minimum: 60, maximum: 86_400 }), 900, 'Seconds an access token lives'),
+  refresh_token_lifetime: define(
+    integer({ minimum: 300, maximum: 31_536_000 }),
+    2_592_000,
+    'Seconds a refresh token lives without being used',
+  ),
+  session_lifetime: define(
+    integer({ minimum: 300, maximum: 31_536_000 }),
+    1_209_600,
+    'Seconds a browser session lives without being used',
+  ),
+  email_link_lifetime: define(integer({ minimum: 300, maximum: 604_800 }), 86_400, 'Seconds a verification link lives'),
+  reset_link_lifetime: define(integer({ minimum: 300, maximum: 86_400 }), 3600, 'Seconds a password reset link lives'),
+  allowed_origins: define(
+    array(string({ format: 'uri' }), { maxItems: 100 }),
+    [] as string[],
+    'Browser origins that may call the API',
+  ),
+  support_url: define(string(), '', 'Where people find help; shown on error pages', true),
+} as const
+
+export type SettingKey = keyof typeof definitions
+export type Settings = { [K in SettingKey]: (typeof definitions)[K]['fallback'] }
+
+/** Stored values over defaults. Unknown keys (of a newer version) are ignored. */
+export function settle(stored: Record<string, unknown>): Settings {
+  return Object.fromEntries(
+    Object.entries(definitions).map(([key, { fallback }]) => [key, key in stored ? stored[key] : fallback]),
+  ) as Settings
+}

@@ -1,0 +1,98 @@
+/** People: rows of users. E-mail addresses are unique per tenant, whatever their case. */
+import type { Db } from '../../adapters/knex.ts'
+import { USER_COLUMNS } from '../../adapters/oidc.ts'
+import { fail } from '../kernel/errors.ts'
+import type { Context, UserRow } from './context.ts'
+import { newId, ROLE } from './ids.ts'
+
+/** Two spellings of one address are one key. */
+export const emailKey = (email: string): string => email.normalize('NFKC').trim().toLowerCase()
+
+export interface NewUser {
+  email: string
+  givenName?: string | null | undefined
+  familyName?: string | null | undefined
+  phoneNumber?: string | null | undefined
+  locale?: string | null | undefined
+  emailVerified?: boolean | undefined
+  roleIds?: string[] | undefined
+}
+
+/** Inserts the user with the default role. CONFLICT when the address is taken. */
+export async function create(ctx: Pick<Context, 'db' | 'tenant' | 'event'>, input: NewUser): Promise<UserRow> {
+  const id = newId()
+  const [user] = await ctx
+    .db('users')
+    .insert({
+      tenant_id: ctx.tenant.id,
+      id,
+      email: input.email.trim(),
+      email_key: emailKey(input.email),
+      email_verified_at: input.emailVerified ? ctx.db.fn.now() : null,
+      given_name: input.givenName ?? null,
+      family_name: input.familyName ?? null,
+      phone_number: input.phoneNumber ?? null,
+      locale: input.locale ?? null,
+    })
+    .onConflict(ctx.db.raw('(tenant_id, email_key) where deleted_at is null') as any)
+    .ignore()
+    .returning([...USER_COLUMNS])
+  if (!user) throw fail('CONFLICT', 'There is an account with this e-mail address already')
+  const roleIds = input.roleIds ?? [ROLE.user]
+  await ctx.db('user_roles').insert(roleIds.map((role_id) => ({ tenant_id: ctx.tenant.id, user_id: id, role_id })))
+  ctx.event('user.created', { userId: id, data: { email: user.email } })
+  return user
+}
+
+export async function byEmail(db: Db, tenantId: string, email: string): Promise<UserRow | undefined> {
+  return db('users')
+    .where({ tenant_id: tenantId, email_key: emailKey(email) })
+    .whereNull('deleted_at')
+    .first([...USER_COLUMNS])
+}
+
+export async function byId(db: Db, tenantId: string, id: string): Promise<UserRow | undefined> {
+  return db('users')
+    .where({ tenant_id: tenantId, id })
+    .whereNull('deleted_at')
+    .first([...USER_COLUMNS])
+}
+
+export interface ProfileChange {
+  givenName?: string | null | undefined
+  familyName?: string | null | undefined
+  nickname?: string | null | undefined
+  phoneNumber?: string | null | undefined
+  picture?: string | null | undefined
+  locale?: string | null | undefined
+  zoneinfo?: string | null | undefined
+}
+
+/** What people may change of themselves. A new phone number is unverified. undefined leaves, null clears. */
+export async function updateProfile(ctx: Context, userId: string, change: ProfileChange): Promise<UserRow> {
+  const values: Record<string, unknown> = {
+    given_name: change.givenName,
+    family_name: change.familyName,
+    nickname: change.nickname,
+    picture: change.picture,
+    locale: change.locale,
+    zoneinfo: change.zoneinfo,
+    phone_number: change.phoneNumber,
+  }
+  for (const key of Object.keys(values)) if (values[key] === undefined) delete values[key]
+  const fields = Object.keys(values)
+  if ('phone_number' in values) {
+    values.phone_verified_at = ctx.db.raw('case when phone_number is not distinct from ? then phone_verified_at end', [
+      values.phone_number as string,
+    ])
+  }
+  const [user] = await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id, id: userId })
+    .whereNull('deleted_at')
+    .update({ ...values, updated_at: ctx.db.fn.now() })
+    .returning([...USER_COLUMNS])
+  if (!user) throw fail('NOT_FOUND', 'No such user')
+  ctx.event('user.updated', { userId, data: { fields } })
+  return user
+}

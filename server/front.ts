@@ -1,0 +1,165 @@
+/**
+ * The front door for every request, before any framework: request id, the caller's real address, our own host name,
+ * and the tenant; then to the OpenID provider or to the application.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { isOutage } from '../adapters/knex.ts'
+import type { Metrics } from '../adapters/metrics.ts'
+import { randomToken } from '../adapters/sealing.ts'
+import type { Outside } from './domain/context.ts'
+import type { Tenant } from './domain/directory.ts'
+import { DEFAULT_TENANT } from './domain/ids.ts'
+
+export interface Passport {
+  requestId: string
+  ip: string
+  tenant: Tenant
+  /** For metrics: never the raw path. */
+  surface?: string
+  route?: string
+}
+declare module 'node:http' {
+  interface IncomingMessage {
+    gatehouse: Passport
+    originalUrl?: string
+  }
+}
+
+export interface Doors {
+  /** Answers without needing a tenant, or returns false. */
+  probe(req: IncomingMessage, res: ServerResponse): Promise<boolean>
+  provider(tenant: Tenant): (req: IncomingMessage, res: ServerResponse) => Promise<void>
+  app(req: IncomingMessage, res: ServerResponse): Promise<void>
+}
+
+const OAUTH = /^\/(oauth\/|\.well-known\/(openid-configuration|oauth-authorization-server)$)/
+const REQUEST_ID = /^[\w.:-]{1,100}$/
+
+export function createFront(out: Outside, metrics: Metrics, doors: Doors): RequestListener {
+  const { config, directory, log } = out
+  const { host, protocol } = new URL(config.publicUrl)
+  const https = protocol === 'https:'
+  const fault = (res: ServerResponse, error: unknown, requestId: string) => {
+    if (res.headersSent) return void res.destroy()
+    const away = isOutage(error)
+    if (!away) log.error({ err: error, requestId }, 'request failed')
+    const status = away ? 503 : 500
+    problem(
+      res,
+      status,
+      away ? 'UNAVAILABLE' : 'INTERNAL_ERROR',
+      away ? 'The database is not reachable. Try again shortly' : 'Something went wrong on our side',
+      requestId,
+    )
+  }
+
+  return async (req, res) => {
+    const started = process.hrtime.bigint()
+    const offered = req.headers['x-request-id']
+    const requestId =
+      config.trustProxy > 0 && typeof offered === 'string' && REQUEST_ID.test(offered) ? offered : randomToken(9)
+    const ip = clientAddress(req, config.trustProxy)
+    res.setHeader('X-Request-Id', requestId)
+    res.setHeader('X-Content-Type-Options', 'nosniff')
+    if (https) res.setHeader('Strict-Transport-Security', 'max-age=63072000; includeSubDomains')
+    res.once('close', () => {
+      const seconds = Number(process.hrtime.bigint() - started) / 1e9
+      metrics.http(
+        {
+          surface: req.gatehouse?.surface ?? 'other',
+          route: req.gatehouse?.route ?? 'other',
+          method: req.method ?? 'GET',
+          status: res.statusCode,
+        },
+        seconds,
+      )
+      log.info(
+        {
+          requestId,
+          method: req.method,
+          path: pathOf(req.originalUrl ?? req.url ?? '/'),
+          status: res.statusCode,
+          ms: Math.round(seconds * 1e5) / 100,
+          ip,
+        },
+        'request',
+      )
+    })
+    // Nothing behind this line believes what the network says about host, scheme or address.
+    for (const name of ['x-forwarded-host', 'forwarded', 'x-forwarded-port']) delete req.headers[name]
+    req.headers.host = host
+    req.headers['x-forwarded-proto'] = https ? 'https' : 'http'
+    req.headers['x-forwarded-for'] = ip
+    req.originalUrl = req.url ?? '/'
+    try {
+      if (await doors.probe(req, res)) return
+      const tenant = await tenantOf(req, directory)
+      if (!tenant) return problem(res, 404, 'NOT_FOUND', 'No such tenant', requestId)
+      if (tenant.status !== 'active') return problem(res, 403, 'ACCESS_DENIED', 'This tenant is suspended', requestId)
+      req.gatehouse = { requestId, ip, tenant }
+      if (OAUTH.test(pathOf(req.url!))) {
+        Object.assign(req.gatehouse, {
+          surface: 'oauth',
+          route: pathOf(req.url!).replace(/(authorize)\/.*/, '$1/:uid'),
+        })
+        await doors.provider(tenant)(req, res)
+      } else await doors.app(req, res)
+    } catch (error) {
+      fault(res, error, requestId)
+    }
+  }
+}
+
+const pathOf = (url: string): string => {
+  const end = url.indexOf('?')
+  return end === -1 ? url : url.slice(0, end)
+}
+
+/** The default tenant, or the one of /t/<slug>, whose prefix is taken off req.url. RFC 8414 puts it behind .well-known. */
+async function tenantOf(req: IncomingMessage, directory: Outside['directory']): Promise<Tenant | undefined> {
+  const url = req.url ?? '/'
+  const known = /^\/\.well-known\/(oauth-authorization-server|openid-configuration)\/t\/([^/?]+)$/.exec(url)
+  if (known) {
+    req.url = `/.well-known/${known[1]}`
+    req.originalUrl = `/t/${known[2]}${req.url}`
+    return directory.bySlug(known[2]!)
+  }
+  if (!url.startsWith('/t/')) return directory.byId(DEFAULT_TENANT)
+  const mounted = /^\/t\/([a-z0-9-]{1,63})(?=[/?]|$)/.exec(url)
+  if (!mounted) return undefined
+  const rest = url.slice(mounted[0].length)
+  req.url = rest.startsWith('/') ? rest : `/${rest}`
+  const tenant = await directory.bySlug(mounted[1]!)
+  // The default tenant has one issuer; a second address for it would break `iss` checks.
+  return tenant?.id === DEFAULT_TENANT ? undefined : tenant
+}
+
+/** The address `hops` proxies away from us, as the outermost trusted proxy saw it. */
+function clientAddress(req: IncomingMessage, hops: number): string {
+  const direct = (req.socket.remoteAddress ?? '127.0.0.1').replace(/^::ffff:/, '').replace(/%.*$/, '')
+  if (hops === 0) return direct
+  const forwarded = String(req.headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .map((s) => s.trim())
+    .filter(Boolean)
+  const seen = forwarded.at(-hops) ?? forwarded[0] ?? direct
+  return /^[0-9a-fA-F.:]+$/.test(seen) && (seen.includes('.') || seen.includes(':'))
+    ? seen.replace(/^::ffff:/, '')
+    : direct
+}
+
+function problem(res: ServerResponse, status: number, code: string, detail: string, requestId: string): void {
+  res.statusCode = status
+  res.setHeader('Content-Type', 'application/problem+json')
+  if (status === 503) res.setHeader('Retry-After', '2')
+  res.end(
+    JSON.stringify({
+      type: `urn:gatehouse:error:${code.toLowerCase().replaceAll('_', '-')}`,
+      title: code,
+      status,
+      detail,
+      code,
+      request_id: requestId,
+    }),
+  )
+}

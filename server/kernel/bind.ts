@@ -1,0 +1,141 @@
+/** A row as Koa middleware: the one place where authentication, limits, validation, transaction and envelope meet. */
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import addFormats from 'ajv-formats'
+import type { Context as KoaContext, Middleware } from 'koa'
+import { readJson, refuseNul } from './body.ts'
+import { type Failure, fail } from './errors.ts'
+import type { Auth, Limit, Operation } from './operation.ts'
+import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
+
+export interface LimitState {
+  ok: boolean
+  limit: number
+  remaining: number
+  /** Unix seconds. */
+  reset: number
+  retryAfter: number
+}
+
+/** What the kernel needs from the application; C is the application's context. */
+export interface Kernel<C> {
+  /** Builds the context with the caller in it. A credential that is sent but bad is UNAUTHORIZED, never "nobody". */
+  authenticate(koa: KoaContext): Promise<C>
+  permit(ctx: C, auth: Auth, row: Row, input: Json): void
+  limit(ctx: C, limit: Limit): Promise<LimitState>
+  /** The caller's own user id. */
+  self(ctx: C): string | undefined
+  /** Runs fn in a transaction and commits its events and jobs with it. */
+  within<T>(ctx: C, effect: Operation['effect'], fn: (ctx: C) => Promise<T>): Promise<T>
+  /** Any thrown value as a Failure. */
+  failure(error: unknown, koa: KoaContext): Failure
+}
+
+const formats = (ajv: Ajv) => {
+  addFormats.default(ajv)
+  for (const keyword of ['page', 'example', 'examples', 'secret']) ajv.addKeyword(keyword)
+  return ajv
+}
+const bodies = formats(new Ajv({ allErrors: false, strict: false, useDefaults: true }))
+const queries = formats(
+  new Ajv({ allErrors: false, strict: false, useDefaults: true, coerceTypes: 'array', removeAdditional: true }),
+)
+
+/** Method + path + operation of one surface as middleware. Compiles its schemas once. */
+export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middleware {
+  const { op } = row
+  const asQuery = row.method === 'GET' || row.method === 'DELETE'
+  const schema = rowInput(surface, row)
+  const valid = (asQuery ? queries : bodies).compile(schema)
+  const decode = decoder(surface, op.input)
+  const encode = encoder(surface, op.output)
+  const isPage = Boolean((op.output as Json).page)
+
+  return async (koa) => {
+    try {
+      const ctx = await kernel.authenticate(koa)
+      const self = row.self ? kernel.self(ctx) : undefined
+      kernel.permit(ctx, op.auth, row, { ...koa.params, ...(row.self && { [row.self]: self }) })
+      if (op.limit) setLimitHeaders(koa, await kernel.limit(ctx, op.limit))
+      const raw = await rawInput(koa, row, asQuery)
+      check(valid, raw)
+      const input = { ...decode(raw), ...row.fixed, ...(row.self && { [row.self]: self }) }
+      const prepared = await op.prepare?.(ctx, input)
+      const result = await kernel.within(ctx, op.effect, (inner) => op.run(inner, input, prepared))
+      const body = encode(result)
+      koa.status = row.status ?? 200
+      koa.body = surface.ok(isPage ? named(surface, body, row.as ?? 'items') : body)
+    } catch (error) {
+      sendFailure(koa, surface, kernel.failure(error, koa))
+    }
+  }
+}
+
+/** The wire schema of a row's input: what the row fills in itself is not asked of the caller. */
+export function rowInput(surface: Surface, row: Row): Json {
+  const schema = wire(surface, row.op.input)
+  const filled = new Set([row.self, ...Object.keys(row.fixed ?? {})].filter((k) => k !== undefined))
+  for (const key of filled) {
+    const name = surface.name(undefined, key)
+    delete schema.properties[name]
+    schema.required = schema.required?.filter((k: string) => k !== name)
+  }
+  return schema
+}
+
+async function rawInput(koa: KoaContext, row: Row, asQuery: boolean): Promise<Json> {
+  const url = `${koa.path}${koa.querystring}`
+  refuseNul(url.includes('%00') || url.includes('\u0000'))
+  const body = asQuery && !koa.request.length ? {} : await readJson(koa.req)
+  const raw: Json = { ...(asQuery ? koa.query : {}), ...body }
+  for (const [key, value] of Object.entries(koa.params as Record<string, string>)) {
+    if (key !== 'realm') raw[row.names?.[key] ?? key] = value
+  }
+  return raw
+}
+
+function check(valid: ValidateFunction, raw: Json): void {
+  if (valid(raw)) return
+  const details = (valid.errors ?? []).map(describe)
+  throw fail(
+    'VALIDATION_ERROR',
+    details[0] ? `${details[0].field || 'request'} ${details[0].message}` : 'Invalid request',
+    {
+      details,
+    },
+  )
+}
+
+function describe(error: ErrorObject): { field: string; message: string } {
+  const path = error.instancePath.slice(1).replaceAll('/', '.')
+  if (error.keyword === 'required') return { field: join(path, error.params.missingProperty), message: 'is required' }
+  if (error.keyword === 'additionalProperties') {
+    return { field: join(path, error.params.additionalProperty), message: 'is not a known field' }
+  }
+  if (error.keyword === 'enum')
+    return { field: path, message: `must be one of ${error.params.allowedValues.join(', ')}` }
+  return { field: path, message: error.message ?? 'is invalid' }
+}
+const join = (path: string, key: string) => (path ? `${path}.${key}` : key)
+
+function named(surface: Surface, page: Json, as: string): Json {
+  const { items, ...rest } = page
+  return surface.id === 'sso' ? { page: items, rest } : { [as]: items, ...rest }
+}
+
+export function setLimitHeaders(koa: KoaContext, state: LimitState): void {
+  koa.set('X-RateLimit-Limit', String(state.limit))
+  koa.set('X-RateLimit-Remaining', String(state.remaining))
+  koa.set('X-RateLimit-Reset', String(state.reset))
+  if (state.ok) return
+  throw fail('RATE_LIMITED', `Too many requests. Try again in ${state.retryAfter} s`, { retryAfter: state.retryAfter })
+}
+
+export function sendFailure(koa: KoaContext, surface: Pick<Surface, 'fail'>, failure: Failure): void {
+  koa.status = failure.status
+  if (failure.retryAfter !== undefined) koa.set('Retry-After', String(Math.max(1, Math.ceil(failure.retryAfter))))
+  if (failure.status === 401 && !koa.response.get('WWW-Authenticate')) koa.set('WWW-Authenticate', 'Bearer')
+  koa.set(failure.headers)
+  const { type, body } = surface.fail(failure, koa.state.requestId)
+  koa.body = body
+  koa.type = type
+}

@@ -1,0 +1,42 @@
+/** Reads a JSON request body with limits. Refuses what PostgreSQL text and jsonb cannot hold (U+0000). */
+import type { IncomingMessage } from 'node:http'
+import { fail } from './errors.ts'
+
+const LIMIT = 256 * 1024
+
+/** The parsed body; {} when there is none. Fails with VALIDATION_ERROR, PAYLOAD_TOO_LARGE or UNSUPPORTED_MEDIA_TYPE. */
+export async function readJson(req: IncomingMessage): Promise<Record<string, unknown>> {
+  const text = await readText(req, LIMIT)
+  if (!text.trim()) return {}
+  const type = (req.headers['content-type'] ?? '').split(';')[0]!.trim().toLowerCase()
+  if (type !== 'application/json' && !type.endsWith('+json')) {
+    throw fail('UNSUPPORTED_MEDIA_TYPE', 'Send the body as application/json')
+  }
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw fail('VALIDATION_ERROR', 'The body is not valid JSON')
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw fail('VALIDATION_ERROR', 'The body must be a JSON object')
+  }
+  refuseNul(text.includes('\\u0000') && JSON.stringify(value).includes('\\u0000'))
+  return value as Record<string, unknown>
+}
+
+/** The body as UTF-8 text of at most `limit` bytes. */
+export async function readText(req: IncomingMessage, limit: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of req) {
+    size += chunk.length
+    if (size > limit) throw fail('PAYLOAD_TOO_LARGE', `The body is larger than ${limit} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+export function refuseNul(present: boolean): void {
+  if (present) throw fail('VALIDATION_ERROR', 'The request contains a U+0000 character')
+}

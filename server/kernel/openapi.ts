@@ -1,0 +1,161 @@
+/** The OpenAPI 3.1 document of a surface, from the same values that serve it. */
+import { rowInput } from './bind.ts'
+import { statusOf } from './errors.ts'
+import { type Json, type Row, type Surface, wire } from './surface.ts'
+
+export function openapi(
+  surfaces: Surface[],
+  info: { title: string; version: string; serverUrl: string; tokenUrl: string },
+): Json {
+  const schemas: Json = {}
+  const paths: Json = {}
+  for (const surface of surfaces) {
+    for (const row of surface.rows) {
+      const path = row.path.replace(/:(\w+)/g, '{$1}')
+      paths[path] ??= {}
+      paths[path][row.method.toLowerCase()] ??= described(surface, row, schemas)
+    }
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title: info.title, version: info.version, license: { name: 'MIT', identifier: 'MIT' } },
+    servers: [{ url: info.serverUrl }],
+    security: [{ bearer: [] }],
+    paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => a.localeCompare(b))),
+    components: {
+      schemas,
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          bearerFormat: 'JWT',
+          description: 'An access token of POST /v1/auth/login or of the token endpoint',
+        },
+      },
+    },
+  }
+}
+
+function described(surface: Surface, row: Row, schemas: Json): Json {
+  const { op } = row
+  const prefix = surface.id === 'sso' ? 'Sso' : ''
+  const refer = (json: any): any => {
+    if (Array.isArray(json)) return json.map(refer)
+    if (!json || typeof json !== 'object') return json
+    const { page, secret, ...rest } = json
+    const out = Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, refer(v)]))
+    if (json.type !== 'object' || typeof json.title !== 'string') return out
+    const name = json.title.startsWith(prefix) ? json.title : prefix + json.title
+    schemas[name] = out
+    return { $ref: `#/components/schemas/${name}` }
+  }
+  const input = rowInput(surface, row)
+  const inPath = [...row.path.matchAll(/:(\w+)/g)].map((m) => m[1]!)
+  const wireName = (name: string) => row.names?.[name] ?? name
+  const pathKeys = new Set(inPath.map(wireName))
+  const rest = Object.entries<Json>(input.properties).filter(([key]) => !pathKeys.has(key))
+  const required = (input.required ?? []).filter((key: string) => !pathKeys.has(key))
+  const asQuery = row.method === 'GET' || row.method === 'DELETE'
+  const status = row.status ?? 200
+  return {
+    operationId: `${surface.id}_${row.method.toLowerCase()}${row.path.replace(/[^A-Za-z0-9]+/g, '_')}`,
+    summary: op.summary,
+    ...(op.description && { description: op.description }),
+    tags: [op.tag],
+    ...(op.auth === 'anyone' && !row.permission && { security: [] }),
+    'x-permission': row.permission ?? (typeof op.auth === 'object' ? op.auth.permission : undefined),
+    parameters: [
+      ...inPath.map((name) => ({
+        name,
+        in: 'path',
+        required: true,
+        schema: refer(input.properties[wireName(name)] ?? { type: 'string' }),
+      })),
+      ...(asQuery
+        ? rest.map(([name, schema]) => ({
+            name,
+            in: 'query',
+            required: required.includes(name),
+            schema: refer(schema),
+          }))
+        : []),
+    ],
+    ...(!asQuery &&
+      rest.length > 0 && {
+        requestBody: {
+          required: required.length > 0,
+          content: {
+            'application/json': {
+              schema: refer({
+                type: 'object',
+                properties: Object.fromEntries(rest),
+                ...(required.length && { required }),
+                additionalProperties: false,
+              }),
+              ...(op.example !== undefined && { example: spelled(surface, op.example) }),
+            },
+          },
+        },
+      }),
+    responses: {
+      [status]: {
+        description: 'Success',
+        ...(op.limit && { headers: limitHeaders }),
+        content: { 'application/json': { schema: refer(success(surface, row)) } },
+      },
+      ...failures(surface, row, refer),
+    },
+  }
+}
+
+function success(surface: Surface, row: Row): Json {
+  const output = wire(surface, row.op.output)
+  if (!(row.op.output as Json).page) return surface.okSchema(output)
+  const { items, ...rest } = output.properties
+  if (surface.id === 'sso') {
+    const envelope = surface.okSchema(items)
+    return { ...envelope, properties: { ...envelope.properties, pagination: { type: 'object', properties: rest } } }
+  }
+  const as = row.as ?? 'items'
+  return {
+    type: 'object',
+    properties: { [as]: items, ...rest },
+    required: [as, ...output.required.filter((key: string) => key !== 'items')],
+  }
+}
+
+function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json {
+  const { op } = row
+  const codes = new Set<keyof typeof statusOf>(op.errors ?? [])
+  codes.add('VALIDATION_ERROR')
+  if (op.auth !== 'anyone' || row.permission) codes.add('UNAUTHORIZED').add('ACCESS_DENIED')
+  if (op.limit) codes.add('RATE_LIMITED')
+  codes.add('UNAVAILABLE')
+  const byStatus: Record<number, string[]> = {}
+  for (const code of codes) {
+    const list = byStatus[statusOf[code]] ?? []
+    byStatus[statusOf[code]] = [...list, code]
+  }
+  const type = surface.id === 'sso' ? 'application/json' : 'application/problem+json'
+  return Object.fromEntries(
+    Object.entries(byStatus).map(([status, list]) => [
+      status,
+      { description: list.join(', '), content: { [type]: { schema: refer(surface.failSchema) } } },
+    ]),
+  )
+}
+
+const limitHeaders = Object.fromEntries(
+  ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset'].map((name) => [
+    name,
+    { schema: { type: 'integer' } },
+  ]),
+)
+
+function spelled(surface: Surface, example: unknown): unknown {
+  if (Array.isArray(example)) return example.map((value) => spelled(surface, value))
+  if (!example || typeof example !== 'object') return example
+  return Object.fromEntries(
+    Object.entries(example).map(([key, value]) => [surface.name(undefined, key), spelled(surface, value)]),
+  )
+}

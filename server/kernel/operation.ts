@@ -1,0 +1,38 @@
+/** An operation is one thing the system can do. It knows no path, no envelope and no Koa. */
+import type { Code } from './errors.ts'
+import type { ObjectSchema, Schema, Static } from './schema.ts'
+
+/** Who may call: nobody in particular, any signed-in user, holders of a permission, or the user the call is about. */
+export type Auth = 'anyone' | 'user' | { permission: string; orSelf?: string }
+
+export interface Limit {
+  /** Operations with one name share one budget. */
+  name: string
+  count: number
+  seconds: number
+}
+
+export interface Operation<C = any, I extends ObjectSchema = any, O extends Schema = any, P = any> {
+  readonly id: string
+  readonly summary: string
+  readonly description?: string
+  readonly tag: string
+  readonly auth: Auth
+  /** write runs in a transaction; delegated leaves committing to the OpenID provider it calls. */
+  readonly effect: 'read' | 'write' | 'delegated'
+  readonly input: I
+  readonly output: O
+  readonly errors?: readonly Code[]
+  readonly limit?: Limit
+  /** Example request body, in this operation's own (camelCase) keys. */
+  readonly example?: unknown
+  /** Slow or outside work (argon2, another server's HTTP) before the transaction opens. */
+  prepare?(ctx: C, input: Static<I>): Promise<P>
+  run(ctx: C, input: Static<I>, prepared: P): Promise<Static<O>>
+}
+
+/** Binds the context type once, so that operations infer the rest. */
+export const operationsOf =
+  <C>() =>
+  <I extends ObjectSchema, O extends Schema, P = undefined>(op: Operation<C, I, O, P>): Operation<C, I, O, P> =>
+    op

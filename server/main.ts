@@ -1,0 +1,21 @@
+/** Starts everything in its order, and stops it in the reverse. With WORKERS=n, n processes share the port. */
+import cluster from 'node:cluster'
+import { createServer, type Server } from 'node:http'
+import { enableCompileCache } from 'node:module'
+
+enableCompileCache()
+const { ConfigError, readConfig } = await import('./config.ts')
+
+try {
+  const config = readConfig(process.env)
+  const { start } = await import('./start.ts')
+  await start(config, cluster, (listener): Server => createServer(listener))
+} catch (error) {
+  if (error instanceof ConfigError || !(error instanceof Error))
+    console.error(error instanceof Error ? error.message : error)
+  else
+    console.error(
+      `Gatehouse could not start: ${error.message}${process.env.LOG_LEVEL === 'debug' ? `\n${error.stack}` : ''}`,
+    )
+  process.exit(1)
+}

@@ -1,0 +1,109 @@
+/** Who sent this request to our API: the bearer token, checked against its standing with at most 1 s of delay. */
+import { createHash } from 'node:crypto'
+import type { Context as KoaContext } from 'koa'
+import { loadStanding, newUnit, oidcAdapter, type Standing, units } from '../../adapters/oidc.ts'
+import type { Actor, Context } from '../domain/context.ts'
+import type { Tenant } from '../domain/directory.ts'
+import { fail } from '../kernel/errors.ts'
+import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
+import { isStanding } from './models.ts'
+
+export type Authenticate = (ctx: Context, koa: KoaContext) => Promise<Actor | null>
+
+const FRESH_MS = 1000
+const MAX = 20_000
+
+/** Standing by token for at most 1 s, so that a burst of calls costs one look-up. */
+export function createAuthenticate(): Authenticate {
+  const recent = new Map<string, { at: number; standing: Promise<Standing> }>()
+  const standingOf = (ctx: Context, token: string, claims: AccessTokenClaims): Promise<Standing> => {
+    const known = recent.get(token)
+    if (known && Date.now() - known.at < FRESH_MS) return known.standing
+    const standing = loadStanding(ctx.out.db, ctx.tenant.id, {
+      grantId: claims.gid,
+      sessionId: claims.sid,
+      userId: claims.gid === undefined ? undefined : claims.sub,
+      tokenId: claims.jti,
+    })
+    recent.set(token, { at: Date.now(), standing })
+    standing.catch(() => recent.delete(token))
+    if (recent.size > MAX) recent.delete(recent.keys().next().value!)
+    return standing
+  }
+
+  return async (ctx, koa) => {
+    const header = koa.get('authorization')
+    if (!header) return null
+    const [scheme, token, more] = header.split(' ')
+    // Basic belongs to clients (RFC 6749 2.3.1); operations that take it read it themselves.
+    if (scheme?.toLowerCase() === 'basic') return null
+    if (scheme?.toLowerCase() !== 'bearer' || !token || more !== undefined)
+      throw unauthorized('Send Authorization: Bearer <access token>')
+    const claims = looksLikeJwt(token) ? verifyAccessToken(ctx.tenant, token) : await opaqueClaims(ctx, token)
+    if (!claims) throw unauthorized('The access token is not valid here, or expired')
+    if (claims.aud !== ctx.tenant.issuer) throw unauthorized('The access token is for another resource')
+    if (claims.cnf) throw unauthorized('Sender-constrained tokens are not accepted here')
+    const standing = await standingOf(ctx, token, claims)
+    if (!isStanding(standing, claims)) throw unauthorized('The access token was revoked, or its session ended')
+    return actorOf(ctx, ctx.tenant, claims, standing)
+  }
+}
+
+const unauthorized = (message: string) =>
+  fail('UNAUTHORIZED', message, {
+    headers: { 'WWW-Authenticate': `Bearer error="invalid_token", error_description="${message}"` },
+  })
+
+async function opaqueClaims(ctx: Context, token: string): Promise<AccessTokenClaims | undefined> {
+  if (!token.startsWith('at_')) return undefined
+  const unit = newUnit({
+    tenantId: ctx.tenant.id,
+    db: ctx.out.db,
+    ip: ctx.request.ip,
+    userAgent: ctx.request.userAgent,
+  })
+  const stored: any = await units.run(
+    unit,
+    async () => (await oidcAdapter('AccessToken').find(token)) ?? (await oidcAdapter('ClientCredentials').find(token)),
+  )
+  if (!stored || stored.exp <= Date.now() / 1000) return undefined
+  return {
+    iss: ctx.tenant.issuer,
+    aud: stored.aud ?? ctx.tenant.issuer,
+    sub: stored.accountId ?? stored.clientId,
+    client_id: stored.clientId,
+    iat: stored.iat,
+    exp: stored.exp,
+    jti: createHash('sha256').update(token).digest('base64url'),
+    scope: stored.scope,
+    sid: stored.sessionUid,
+    gid: stored.grantId,
+    ...(stored.jkt && { cnf: { jkt: stored.jkt } }),
+  }
+}
+
+async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, standing: Standing): Promise<Actor> {
+  const client = await ctx.out.directory.client(tenant.id, claims.client_id)
+  if (!client) throw unauthorized('The client of this access token is gone')
+  const scopes = new Set((claims.scope ?? '').split(' ').filter(Boolean))
+  const isUser = claims.gid !== undefined
+  const roles = isUser ? standing.user.role_ids.map((id: string) => tenant.roles.get(id)).filter(Boolean) : []
+  const held: string[] = isUser ? roles.flatMap((role: any) => role.permissions) : [...scopes]
+  const permissions = new Set(isUser && client.firstParty ? held : held.filter((p) => scopes.has(p)))
+  return {
+    kind: isUser ? 'user' : 'client',
+    userId: isUser ? claims.sub : undefined,
+    clientId: claims.client_id,
+    sessionId: claims.sid,
+    grantId: claims.gid,
+    tokenId: claims.jti,
+    scopes,
+    roles: roles.map((role: any) => role.name),
+    permissions,
+    firstParty: client.firstParty,
+    emailVerified: isUser && standing.user.email_verified_at !== null,
+    authTime: claims.auth_time as number | undefined,
+    expiresAt: claims.exp,
+    user: standing.user,
+  }
+}

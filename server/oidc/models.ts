@@ -1,0 +1,219 @@
+/**
+ * Where our tokens differ from the library's: JWT access tokens are built from their verified claims instead of a stored
+ * row, so that issuing them writes nothing while introspection, revocation and userinfo accept them; and every token,
+ * of whatever format, stands only while its grant, session and person do.
+ */
+import type { Provider } from 'oidc-provider'
+import { findPerson, loadStanding, markOnce, type Unit, units } from '../../adapters/oidc.ts'
+import { randomToken } from '../../adapters/sealing.ts'
+import type { ClientRecord, Directory, Tenant } from '../domain/directory.ts'
+import { type AccessTokenClaims, looksLikeJwt, signAccessToken, verifyAccessToken } from './jwt.ts'
+
+/** What the provider sees in place of a JWT at introspection and revocation (it refuses structured tokens there). */
+const STRUCTURED = 'structured-access-token'
+
+type AnyToken = any
+
+export function adaptModels(provider: Provider, tenant: Tenant, directory: Directory): void {
+  const models = provider as any
+  adaptClients(models, tenant, directory)
+  adaptParams(models)
+  for (const Model of [models.AccessToken, models.ClientCredentials]) adaptAccessTokens(Model, tenant)
+  adaptRefreshTokens(models)
+  // One id for a session everywhere: sessions list, sid of tokens, logout tokens.
+  models.Session.prototype.ensureClientContainer = function (clientId: string) {
+    if (!this.sidFor(clientId)) this.sidFor(clientId, this.uid)
+  }
+  models.ReplayDetection.unique = (iss: string, jti: string, exp: number) =>
+    markOnce('ReplayDetection', `${iss} ${jti}`, exp)
+}
+
+/** Client instances by record; the library hashes the metadata at each look-up and keeps only 100. */
+function adaptClients(models: AnyToken, tenant: Tenant, directory: Directory): void {
+  const instances = new WeakMap<ClientRecord, any>()
+  models.Client.find = async (id: unknown) => {
+    if (typeof id !== 'string' || !id) return undefined
+    const record = await directory.client(tenant.id, id)
+    if (!record) return undefined
+    let client = instances.get(record)
+    if (!client) {
+      client = new models.Client({
+        ...record.metadata,
+        client_id: record.clientId,
+        ...(record.secrets[0] && { client_secret: record.secrets[0].secret }),
+      })
+      Object.defineProperty(client, 'record', { value: record })
+      instances.set(record, client)
+    }
+    return client
+  }
+  const compareOne = models.Client.prototype.compareClientSecret
+  models.Client.prototype.compareClientSecret = async function (actual: string) {
+    const now = Date.now() / 1000
+    for (const { secret, expiresAt } of this.record.secrets as ClientRecord['secrets']) {
+      if (expiresAt !== null && expiresAt <= now) continue
+      if (await compareOne.call({ clientSecret: secret }, actual)) return true
+    }
+    return false
+  }
+}
+
+/** Puts a JWT sent to introspection or revocation aside, before the library refuses it. */
+function adaptParams(models: AnyToken): void {
+  const kept = Symbol('params')
+  Object.defineProperty(models.OIDCContext.prototype, 'params', {
+    configurable: true,
+    get() {
+      return this[kept]
+    },
+    set(params: any) {
+      this[kept] = params
+      if (!params || (this.route !== 'introspection' && this.route !== 'revocation')) return
+      if (typeof params.token !== 'string' || !looksLikeJwt(params.token)) return
+      const unit = units.getStore()
+      if (!unit) return
+      unit.structured = params.token
+      params.token = STRUCTURED
+    },
+  })
+}
+
+function adaptAccessTokens(Model: AnyToken, tenant: Tenant): void {
+  const findStored = Model.find
+  const libraryValue = Model.prototype.getValueAndPayload
+  const kind = Model.name
+
+  Model.prototype.generateTokenId = function () {
+    const server = this.resourceServer
+    this.format = server?.accessTokenFormat ?? this.client?.record?.accessTokenFormat ?? 'jwt'
+    return this.format === 'jwt' ? randomToken(16) : `at_${randomToken()}`
+  }
+
+  Model.prototype.getValueAndPayload = async function () {
+    const { value, payload } = this.format === 'jwt' ? await this.structuredValue() : await libraryValue.call(this)
+    return { value, payload }
+  }
+  Model.prototype.structuredValue = async function (): Promise<{ value: string; payload?: undefined }> {
+    const iat = this.iat ?? Math.floor(Date.now() / 1000)
+    const cnf = this.jkt ? { jkt: this.jkt } : this['x5t#S256'] ? { 'x5t#S256': this['x5t#S256'] } : undefined
+    const claims: AccessTokenClaims = {
+      iss: tenant.issuer,
+      sub: this.accountId ?? this.clientId,
+      aud: this.aud ?? tenant.issuer,
+      client_id: this.clientId,
+      iat,
+      exp: this.exp ?? iat + this.expiration,
+      jti: this.jti,
+      ...(this.scope && { scope: this.scope }),
+      ...(this.sessionUid && { sid: this.sessionUid }),
+      ...(this.grantId && { gid: this.grantId }),
+      ...(cnf && { cnf }),
+      ...(this.act && { act: this.act }),
+      tenant: tenant.slug,
+    }
+    return { value: signAccessToken(tenant, claims, this.resourceServer?.jwt?.sign?.alg) }
+  }
+
+  Model.find = async function (value: unknown, options?: { ignoreExpiration?: boolean }) {
+    if (typeof value !== 'string') return undefined
+    const unit = units.getStore()
+    const jwt = value === STRUCTURED ? unit?.structured : looksLikeJwt(value) ? value : undefined
+    if (!unit || jwt === undefined) {
+      if (value.startsWith('rt_')) return undefined
+      const token = await findStored.call(this, value, options)
+      return token && stands(unit, token) ? token : undefined
+    }
+    const claims = verifyAccessToken(tenant, jwt)
+    if (!claims || (kind === 'ClientCredentials') !== (claims.sub === claims.client_id && !claims.gid)) return undefined
+    return fromClaims(Model, tenant, unit, claims)
+  }
+
+  // Revoking a JWT puts its jti on the deny-list until it would have expired anyway.
+  const destroyStored = Model.prototype.destroy
+  Model.prototype.destroy = async function () {
+    if (this.format !== 'jwt') return destroyStored.call(this)
+    const unit = units.getStore()!
+    const payload = { accountId: this.accountId, clientId: this.clientId } as any
+    unit.upserts.set(`RevokedToken ${this.jti}`, {
+      model: 'RevokedToken',
+      id: this.jti,
+      payload,
+      ttl: Math.max(1, this.remainingTTL),
+    })
+    this.emit('destroyed')
+  }
+}
+
+async function fromClaims(Model: AnyToken, tenant: Tenant, unit: Unit, claims: AccessTokenClaims): Promise<AnyToken> {
+  const person = claims.gid !== undefined
+  const standing = await loadStanding(
+    unit.db,
+    tenant.id,
+    { grantId: claims.gid, sessionId: claims.sid, userId: person ? claims.sub : undefined, tokenId: claims.jti },
+    unit,
+  )
+  if (!isStanding(standing, claims)) return undefined
+  const token = new Model({
+    jti: claims.jti,
+    kind: Model.name,
+    accountId: person ? claims.sub : undefined,
+    clientId: claims.client_id,
+    grantId: claims.gid,
+    sessionUid: claims.sid,
+    sid: claims.sid,
+    scope: claims.scope,
+    iat: claims.iat,
+    exp: claims.exp,
+    aud: claims.aud === tenant.issuer ? undefined : claims.aud,
+    jkt: claims.cnf?.jkt,
+    'x5t#S256': claims.cnf?.['x5t#S256'],
+    extra: { tenant: claims.tenant, ...(claims.act && { act: claims.act }) },
+  })
+  token.format = 'jwt'
+  return token
+}
+
+/** RFC 7009, RFC 9068: a token is good only while nothing it stands on was taken away. */
+export function isStanding(
+  standing: Awaited<ReturnType<typeof loadStanding>>,
+  claims: Pick<AccessTokenClaims, 'gid' | 'sid' | 'scope'>,
+): boolean {
+  if (standing.revoked) return false
+  if (claims.gid === undefined) return true
+  if (!standing.grant || standing.user?.status !== 'active') return false
+  if (claims.sid === undefined || standing.session?.live) return true
+  // offline_access outlives the browser session, but not its revocation.
+  return Boolean(claims.scope?.split(' ').includes('offline_access')) && !standing.session?.revoked
+}
+
+/** The same rule for stored tokens, from what their statement brought along. */
+function stands(unit: Unit | undefined, token: AnyToken): boolean {
+  if (!unit || !token.accountId) return true
+  const user = unit.people.get(token.accountId)
+  return user === undefined || user.status === 'active'
+}
+
+function adaptRefreshTokens(models: AnyToken): void {
+  const { RefreshToken } = models
+  const findStored = RefreshToken.find
+  RefreshToken.prototype.generateTokenId = () => `rt_${randomToken()}`
+  RefreshToken.find = async function (value: unknown, options?: object) {
+    if (typeof value !== 'string' || value === STRUCTURED || looksLikeJwt(value) || value.startsWith('at_'))
+      return undefined
+    const token = await findStored.call(this, value, options)
+    return token && stands(units.getStore(), token) ? token : undefined
+  }
+}
+
+/** The library's account object for a user id; undefined for people who may not act any more. */
+export async function findAccount(
+  tenant: Tenant,
+  sub: string,
+  claims: (tenant: Tenant, user: any) => Record<string, unknown>,
+): Promise<{ accountId: string; claims(): Promise<any>; user: any } | undefined> {
+  const unit = units.getStore()
+  if (!unit || !/^[0-9a-f-]{36}$/.test(sub)) return undefined
+  const user = await findPerson(unit, sub)
+  if (user?.status !== 'active') return undefined
+  return { accountId: sub, user, claims: async () => claims(tenant, user) }
+}

@@ -1,0 +1,313 @@
+/** One oidc-provider per tenant: its configuration, its unit of work, and its answers when the database is away. */
+
+import type { Context as KoaContext } from 'koa'
+import { interactionPolicy, Provider } from 'oidc-provider'
+import { isOutage, sqlState } from '../../adapters/knex.ts'
+import { flush, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
+import type { Outside } from '../domain/context.ts'
+import type { Tenant } from '../domain/directory.ts'
+import { newId } from '../domain/ids.ts'
+import { permissions } from '../domain/policy.ts'
+import { claimsByScope, claimsOf } from './account.ts'
+import { eventsOf } from './events.ts'
+import { consentedGrant } from './grants.ts'
+import { adaptModels, findAccount } from './models.ts'
+
+/** Pages the provider asks for; given by the application so that this layer knows no views. */
+export interface ProviderPages {
+  error(
+    ctx: KoaContext,
+    tenant: Tenant,
+    out: { error: string; error_description?: string },
+    error: Error,
+  ): Promise<void>
+  /** `form` is the library's own form, with its protection inside. */
+  logout(ctx: KoaContext, tenant: Tenant, form: string): Promise<void>
+  loggedOut(ctx: KoaContext, tenant: Tenant): Promise<void>
+}
+
+export const OIDC_ROUTES = {
+  authorization: '/oauth/authorize',
+  token: '/oauth/token',
+  userinfo: '/oauth/userinfo',
+  revocation: '/oauth/revoke',
+  introspection: '/oauth/introspect',
+  jwks: '/oauth/jwks',
+  end_session: '/oauth/logout',
+  pushed_authorization_request: '/oauth/par',
+}
+export const cookieNames = (tenant: Tenant) => {
+  const suffix = tenant.mountPath ? `_${tenant.slug}` : ''
+  return { session: `gh_session${suffix}`, interaction: `gh_interaction${suffix}`, resume: `gh_resume${suffix}` }
+}
+const GRANT_TTL = 400 * 86_400
+
+/** Scopes a client may be given besides the permissions of our own API. */
+export const identityScopes = [
+  'openid',
+  'profile',
+  'email',
+  'phone',
+  'address',
+  'offline_access',
+  'roles',
+  'permissions',
+  'tenant',
+  'account',
+]
+
+export function createProvider(out: Outside, tenant: Tenant, pages: ProviderPages): Provider {
+  const provider = new Provider(tenant.issuer, configuration(out, tenant, pages) as any)
+  provider.proxy = true
+  adaptModels(provider, tenant, out.directory)
+  eventsOf(provider)
+  provider.on('server_error', (ctx: any, error: Error) => {
+    ctx.state.cause = error
+  })
+  provider.use((ctx: any, next: () => Promise<void>) => inUnit(out, tenant, ctx, next))
+  return provider
+}
+
+/** Runs one request as a unit of work and sends its writes before its answer. */
+async function inUnit(out: Outside, tenant: Tenant, ctx: any, next: () => Promise<void>): Promise<void> {
+  const { requestId, ip } = ctx.req.gatehouse
+  const unit = newUnit({
+    tenantId: tenant.id,
+    db: out.db,
+    ip,
+    userAgent: (ctx.get('user-agent') as string).slice(0, 400),
+    clientId: typeof ctx.query.client_id === 'string' ? ctx.query.client_id : undefined,
+  })
+  await units.run(unit, async () => {
+    try {
+      await next()
+      for (const event of unit.events) Object.assign(event, { ip, userAgent: unit.userAgent, requestId })
+      await flush(unit)
+      if (ctx.state.cause) answerFault(out, ctx, ctx.state.cause)
+    } catch (error) {
+      if (error instanceof Replayed) await answerReplay(out, tenant, ctx, error)
+      else answerFault(out, ctx, error)
+    }
+  })
+  // Some browser clients reject an empty text/plain.
+  if (ctx.path === OIDC_ROUTES.revocation && ctx.status === 200 && ctx.body === '') {
+    ctx.body = {}
+  }
+}
+
+/** RFC 9700 4.14.2, RFC 6749 4.1.2: whoever uses a single-use value a second time loses all that came of it. */
+async function answerReplay(out: Outside, tenant: Tenant, ctx: any, replay: Replayed): Promise<void> {
+  await out.db.transaction(async (trx) => {
+    const gone = await trx('oidc_models')
+      .where({ tenant_id: tenant.id })
+      .whereIn('grant_id', replay.grantIds)
+      .delete()
+      .returning(['user_id', 'client_id', 'session_id', 'model'])
+    const grant = gone.find((row) => row.model === 'Grant')
+    await trx('events').insert({
+      tenant_id: tenant.id,
+      id: newId(),
+      type: 'token.reuse_detected',
+      user_id: grant?.user_id ?? null,
+      client_id: grant?.client_id ?? ctx.oidc?.client?.clientId ?? null,
+      session_id: grant?.session_id ?? null,
+      ip: ctx.req.gatehouse.ip,
+      request_id: ctx.req.gatehouse.requestId,
+      data: JSON.stringify({ grants: replay.grantIds }),
+    })
+  })
+  if (ctx.path.startsWith(OIDC_ROUTES.authorization)) {
+    ctx.status = 400
+    ctx.remove('location')
+    ctx.body = { error: 'invalid_request', error_description: 'this request was already used' }
+    return
+  }
+  ctx.status = 400
+  ctx.body = { error: 'invalid_grant', error_description: 'grant request is invalid' }
+}
+
+function answerFault(out: Outside, ctx: any, error: unknown): void {
+  if (isOutage(error)) {
+    ctx.status = 503
+    ctx.remove('location')
+    ctx.set('Retry-After', '2')
+    ctx.body = {
+      error: 'temporarily_unavailable',
+      error_description: 'The database is not reachable. Try again shortly',
+    }
+    return
+  }
+  const state = sqlState(error)
+  if (state?.startsWith('22')) {
+    ctx.status = 400
+    ctx.body = { error: 'invalid_request', error_description: 'a parameter holds a value that cannot be used' }
+    return
+  }
+  if (state === '40001' || state === '40P01') {
+    ctx.status = 503
+    ctx.set('Retry-After', '1')
+    ctx.body = { error: 'temporarily_unavailable' }
+    return
+  }
+  out.log.error({ error, requestId: ctx.req.gatehouse.requestId }, 'the OpenID provider failed')
+  ctx.status = 500
+  ctx.body = {
+    error: 'server_error',
+    error_description: `Something went wrong on our side (request ${ctx.req.gatehouse.requestId})`,
+  }
+}
+
+function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
+  const { config, sealing } = out
+  const { settings } = tenant
+  const secure = config.publicUrl.startsWith('https:')
+  const cookie = {
+    signed: true,
+    httpOnly: true,
+    overwrite: true,
+    sameSite: 'lax',
+    secure,
+    path: tenant.mountPath || '/',
+  }
+  return {
+    adapter: oidcAdapter,
+    jwks: { keys: tenant.keys.filter((k) => k.signs).map((k) => k.privateJwk) },
+    cookies: {
+      keys: [sealing.derive(`cookies:${tenant.id}`).toString('base64url')],
+      names: cookieNames(tenant),
+      long: cookie,
+      short: cookie,
+    },
+    routes: OIDC_ROUTES,
+    claims: claimsByScope,
+    scopes: [...identityScopes, ...Object.keys(permissions)],
+    responseTypes: ['code'],
+    enableHttpPostMethods: true,
+    allowOmittingSingleRegisteredRedirectUri: false,
+    clientDefaults: {
+      id_token_signed_response_alg: 'ES256',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+    },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
+    pkce: { required: (_ctx: unknown, client: any) => client.record.requirePkce || client.clientAuthMethod === 'none' },
+    subjectTypes: ['public'],
+    discovery: { service_documentation: `${config.publicUrl}/docs`, ui_locales_supported: ['en', 'de'] },
+    conformIdTokenClaims: true,
+    fetch: (url: string | URL, options: any) => out.outbound.fetch(String(url), options),
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: mayIntrospect },
+      revocation: {
+        enabled: true,
+        allowedPolicy: (_ctx: unknown, client: any, token: any) => token.clientId === client.clientId,
+      },
+      userinfo: { enabled: true },
+      pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: false },
+      backchannelLogout: { enabled: true },
+      dPoP: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: (_ctx: unknown, _client: unknown, oneOf?: string[]) => oneOf?.[0],
+        useGrantedResource: () => true,
+        getResourceServerInfo: (_ctx: unknown, identifier: string) => resourceServer(tenant, identifier),
+      },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx: any, form: string) => pages.logout(ctx, tenant, form),
+        postLogoutSuccessSource: (ctx: any) => pages.loggedOut(ctx, tenant),
+      },
+    },
+    findAccount: (_ctx: unknown, sub: string) => findAccount(tenant, sub, claimsOf),
+    loadExistingGrant: (ctx: any) => consentedGrant(out, tenant, ctx),
+    // Each session has its own grant; what a person consented to is remembered apart from it.
+    expiresWithSession: (_ctx: unknown, source: any) => !source.scopes.has('offline_access'),
+    issueRefreshToken: (_ctx: unknown, client: any) => client.grantTypeAllowed('refresh_token'),
+    rotateRefreshToken: true,
+    extraTokenClaims: () => ({ tenant: tenant.slug }),
+    clientBasedCORS: (_ctx: unknown, origin: string, client: any) => originAllowed(tenant, client, origin),
+    interactions: {
+      policy: prompts(),
+      url: (_ctx: unknown, interaction: any) => `${tenant.mountPath}/interaction/${interaction.uid}`,
+    },
+    renderError: (ctx: any, outcome: any, error: Error) => pages.error(ctx, tenant, outcome, error),
+    ttl: {
+      AccessToken: (_ctx: unknown, token: any) =>
+        token.resourceServer?.accessTokenTTL ?? settings.access_token_lifetime,
+      ClientCredentials: (_ctx: unknown, token: any) =>
+        token.resourceServer?.accessTokenTTL ?? settings.access_token_lifetime,
+      AuthorizationCode: 60,
+      IdToken: settings.access_token_lifetime,
+      RefreshToken: settings.refresh_token_lifetime,
+      Grant: GRANT_TTL,
+      Interaction: 3600,
+      Session: (_ctx: unknown, session: any) => (session.accountId ? settings.session_lifetime : 3600),
+      PushedAuthorizationRequest: 60,
+    },
+    extraClientMetadata: { properties: ['allowed_origins'], validator: () => {} },
+    enabledJWA: {
+      idTokenSigningAlgValues: ['ES256', 'RS256'],
+      userinfoSigningAlgValues: ['ES256', 'RS256'],
+      authorizationSigningAlgValues: ['ES256', 'RS256'],
+      clientAuthSigningAlgValues: ['HS256', 'RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'],
+      requestObjectSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA', 'Ed25519'],
+      dPoPSigningAlgValues: ['ES256', 'RS256', 'PS256', 'Ed25519', 'EdDSA'],
+    },
+  }
+}
+
+/** The library's prompts, with select_account (OIDC Core 3.1.2.1) before them. */
+function prompts() {
+  const policy = interactionPolicy.base()
+  const { Prompt, Check } = interactionPolicy
+  const chooser = new Check(
+    'select_account_prompt',
+    'account selection is asked for',
+    'account_selection_required' as any,
+    (ctx: any) => {
+      const { oidc } = ctx
+      return oidc.session.accountId &&
+        oidc.prompts.has('select_account') &&
+        !oidc.result?.select_account &&
+        !oidc.result?.login
+        ? Check.REQUEST_PROMPT
+        : Check.NO_NEED_TO_PROMPT
+    },
+  )
+  policy.add(new Prompt({ name: 'select_account', requestable: true }, chooser), 0)
+  return policy
+}
+
+/** A client may look at its own tokens; others need the tokens:introspect scope in their registration. */
+function mayIntrospect(_ctx: unknown, client: any, token: any): boolean {
+  if (client.clientAuthMethod === 'none') return false
+  if (token.clientId === client.clientId) return true
+  const audience = ([] as unknown[]).concat(token.aud ?? [])
+  return audience.includes(client.clientId) || Boolean(client.scope?.split(' ').includes('tokens:introspect'))
+}
+
+async function resourceServer(tenant: Tenant, identifier: string) {
+  const found = tenant.resources.get(identifier)
+  if (!found) {
+    const { errors } = await import('oidc-provider')
+    throw new errors.InvalidTarget()
+  }
+  return {
+    scope: found.scopes.map((s) => s.name).join(' '),
+    audience: identifier,
+    accessTokenFormat: found.tokenFormat,
+    accessTokenTTL: found.tokenLifetime,
+    jwt: { sign: { alg: found.signingAlg } },
+  }
+}
+
+/** Browser origins: of the client's redirect URIs, those it lists, and the tenant's. */
+function originAllowed(tenant: Tenant, client: any, origin: string): boolean {
+  const listed: string[] = [
+    ...((client.metadata?.().allowed_origins as string[]) ?? []),
+    ...tenant.settings.allowed_origins,
+  ]
+  if (listed.includes(origin)) return true
+  return (client.redirectUris ?? []).some((uri: string) => URL.parse(uri)?.origin === origin)
+}

@@ -1,0 +1,158 @@
+/** The provider of each tenant, rebuilt when the tenant changed; and the domain's port to it. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { inject } from 'light-my-request'
+import type { Provider } from 'oidc-provider'
+import { flush, newUnit, units } from '../../adapters/oidc.ts'
+import { sha256 } from '../../adapters/sealing.ts'
+import type { Context, OidcPort, Outside, TokenSet } from '../domain/context.ts'
+import type { Tenant } from '../domain/directory.ts'
+import { type Pending, takeEvents } from '../domain/events.ts'
+import { DIRECT_CLIENT } from '../domain/ids.ts'
+import { afterSuccess } from '../domain/login.ts'
+import { fail } from '../kernel/errors.ts'
+import { saveGrant } from './grants.ts'
+import { createProvider, OIDC_ROUTES, type ProviderPages } from './provider.ts'
+
+type Handler = (req: IncomingMessage, res: ServerResponse) => Promise<void>
+export interface Providers {
+  of(tenant: Tenant): { provider: Provider; handle: Handler }
+}
+
+const MAX = 1000
+
+export function createProviders(out: Outside, pages: ProviderPages): Providers {
+  const made = new Map<string, { tenant: Tenant; provider: Provider; handle: Handler }>()
+  return {
+    of(tenant) {
+      const known = made.get(tenant.id)
+      if (known?.tenant === tenant) return known
+      const provider = createProvider(out, tenant, pages)
+      const entry = { tenant, provider, handle: provider.callback() as unknown as Handler }
+      made.delete(tenant.id)
+      made.set(tenant.id, entry)
+      if (made.size > MAX) made.delete(made.keys().next().value!)
+      return entry
+    },
+  }
+}
+
+/** Scopes of a direct login: all that our own API and userinfo know. */
+const DIRECT_SCOPE = 'openid profile email phone address roles permissions tenant account'
+
+export const createOidcPort = (providers: Providers): OidcPort => ({
+  async signIn(ctx, attempt, { amr, clientId = DIRECT_CLIENT }) {
+    const models = providers.of(ctx.tenant).provider as any
+    const { user } = attempt
+    const unit = newUnit({
+      tenantId: ctx.tenant.id,
+      db: ctx.db,
+      ip: ctx.request.ip,
+      userAgent: ctx.request.userAgent,
+      clientId,
+      sessionKind: 'api',
+      also: afterSuccess(attempt),
+    })
+    unit.people.set(user.id, user)
+    return units.run(unit, async () => {
+      const client = await models.Client.find(clientId)
+      const session = new models.Session({})
+      session.loginAccount({ accountId: user.id, amr })
+      const grant = new models.Grant({ accountId: user.id, clientId })
+      grant.addOIDCScope(DIRECT_SCOPE)
+      const grantId = await saveGrant(grant, session.uid)
+      session.ensureClientContainer(clientId)
+      session.grantIdFor(clientId, grantId)
+      await session.save(ctx.tenant.settings.refresh_token_lifetime)
+      const common = {
+        accountId: user.id,
+        client,
+        grantId,
+        gty: 'password',
+        sessionUid: session.uid,
+        sid: session.uid,
+        expiresWithSession: true,
+      }
+      const access = new models.AccessToken({ ...common, scope: DIRECT_SCOPE })
+      const refresh = new models.RefreshToken({
+        ...common,
+        scope: DIRECT_SCOPE,
+        amr,
+        authTime: session.loginTs,
+        rotations: 0,
+      })
+      const tokens: TokenSet = {
+        accessToken: await access.save(),
+        refreshToken: await refresh.save(),
+        tokenType: 'Bearer',
+        expiresIn: access.expiration,
+        scope: DIRECT_SCOPE,
+      }
+      ctx.event('login.success', { userId: user.id, clientId, sessionId: session.uid, data: { amr } })
+      unit.events.push(...takeEvents(ctx as Context & Pending))
+      await flush(unit)
+      return tokens
+    })
+  },
+
+  checkClient(ctx, metadata) {
+    const { Client } = providers.of(ctx.tenant).provider as any
+    try {
+      new Client(metadata)
+    } catch (error) {
+      const { error_description: description, message } = error as Error & { error_description?: string }
+      throw fail('VALIDATION_ERROR', description ?? message)
+    }
+  },
+
+  async refresh(ctx, { refreshToken, clientId, clientSecret }) {
+    const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: refreshToken })
+    form.set('client_id', clientId ?? (await clientOf(ctx, refreshToken)) ?? DIRECT_CLIENT)
+    if (clientSecret) form.set('client_secret', clientSecret)
+    const { handle } = providers.of(ctx.tenant)
+    const response = await inject(
+      (req: any, res: any) => {
+        req.gatehouse = { requestId: ctx.request.id, ip: ctx.request.ip, tenant: ctx.tenant }
+        req.originalUrl = ctx.tenant.mountPath + OIDC_ROUTES.token
+        void handle(req, res)
+      },
+      {
+        method: 'POST',
+        url: OIDC_ROUTES.token,
+        headers: {
+          host: new URL(ctx.tenant.issuer).host,
+          'content-type': 'application/x-www-form-urlencoded',
+          'user-agent': ctx.request.userAgent,
+        },
+        payload: form.toString(),
+      },
+    )
+    const body = response.json()
+    if (response.statusCode === 200) {
+      return {
+        accessToken: body.access_token,
+        refreshToken: body.refresh_token,
+        tokenType: body.token_type,
+        expiresIn: body.expires_in,
+        idToken: body.id_token,
+        scope: body.scope,
+      }
+    }
+    if (response.statusCode === 503)
+      throw fail('UNAVAILABLE', 'The database is not reachable. Try again shortly', { retryAfter: 2 })
+    if (body.error === 'invalid_client')
+      throw fail(
+        'UNAUTHORIZED',
+        'This refresh token belongs to a client that must authenticate: send client_id and client_secret',
+      )
+    throw fail('UNAUTHORIZED', 'The refresh token is invalid, expired, or was used already')
+  },
+})
+
+/** Public callers need not know which client their refresh token was issued to. */
+async function clientOf(ctx: Context, refreshToken: string): Promise<string | undefined> {
+  const row = await ctx.out
+    .db('oidc_models')
+    .where({ tenant_id: ctx.tenant.id, model: 'RefreshToken', id: sha256(refreshToken).toString('base64url') })
+    .first('client_id')
+  return row?.client_id
+}

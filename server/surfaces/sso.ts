@@ -1,0 +1,63 @@
+/** sso-api: /api and /auth/client… paths, {success, data} envelopes, camelCase but for the resources that say otherwise. */
+import type { Failure } from '../kernel/errors.ts'
+import { type Json, type Row, type Surface, snake } from '../kernel/surface.ts'
+
+/** Resources the document spells in snake_case. */
+const snaked = new Set(['Tokens', 'Organization', 'Membership', 'Workspace'])
+/** Input keys the document spells in snake_case wherever they stand. */
+const snakedKeys = new Set([
+  'refreshToken',
+  'redirectUri',
+  'codeChallenge',
+  'codeChallengeMethod',
+  'orgId',
+  'roleId',
+  'clientKeySnake',
+])
+
+export const sso = (rows: Row[]): Surface => ({
+  id: 'sso',
+  title: 'Gatehouse SSO API',
+  name: (resource, key) =>
+    (resource && snaked.has(resource)) || (!resource && snakedKeys.has(key)) ? snake(key) : key,
+  ok: (data: any) =>
+    data && typeof data === 'object' && 'page' in data && 'rest' in data
+      ? { success: true, data: data.page, pagination: data.rest }
+      : { success: true, data },
+  okSchema: (json: Json) => ({
+    type: 'object',
+    properties: { success: { const: true }, data: json },
+    required: ['success', 'data'],
+  }),
+  fail: (failure: Failure, requestId: string) => ({
+    type: 'application/json',
+    body: {
+      success: false,
+      error: {
+        code: failure.code,
+        message: failure.message,
+        ...(failure.details !== undefined && { details: failure.details }),
+        requestId,
+      },
+    },
+  }),
+  failSchema: {
+    type: 'object',
+    title: 'SsoFailure',
+    properties: {
+      success: { const: false },
+      error: {
+        type: 'object',
+        properties: {
+          code: { type: 'string' },
+          message: { type: 'string' },
+          details: {},
+          requestId: { type: 'string' },
+        },
+        required: ['code', 'message'],
+      },
+    },
+    required: ['success', 'error'],
+  },
+  rows,
+})

@@ -1,0 +1,33 @@
+/** The background jobs: what each task does, and when the clock calls one. */
+
+import { startJobs } from '../adapters/jobs.ts'
+import { purge as purgeLimits } from '../adapters/limits.ts'
+import type { Deps } from './deps.ts'
+import { type MailJob, send } from './domain/mails.ts'
+import { purge } from './domain/maintenance.ts'
+import { sendBackchannelLogout } from './oidc/backchannel.ts'
+import type { Providers } from './oidc/providers.ts'
+
+/** Every 5 minutes: expired rows are gone well within the hour. */
+const crontab = '*/5 * * * * clean-up ?max=1'
+
+export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Promise<void> }> {
+  const { out } = deps
+  return startJobs({
+    databaseUrl: deps.databaseUrl,
+    log: out.log,
+    concurrency: 4,
+    crontab,
+    onOutcome: (task, outcome) => deps.metrics.job(task, outcome),
+    tasks: {
+      mail: (payload) => send(out, deps.mailer, payload as MailJob),
+      'backchannel-logout': (payload) => sendBackchannelLogout(out, providers, payload),
+      'clean-up': async () => {
+        await purge(out.db)
+        await purgeLimits(out.db)
+      },
+      // Keeps the time of an answer the same where there is nothing to do.
+      nothing: async () => {},
+    },
+  })
+}
