@@ -43,12 +43,16 @@ async function call(step, url, init) {
   throw new Problem(say('failed', { step: say(`step.${step}`), reason }))
 }
 
-const discover = () => call('discovery', `${issuer}/.well-known/openid-configuration`)
+let metadata
+const discover = async () => {
+  metadata ??= await call('discovery', `${issuer}/.well-known/openid-configuration`)
+  return metadata
+}
 
 const form = (values) => ({ method: 'POST', body: new URLSearchParams(values) })
 
 async function login() {
-  const metadata = await discover()
+  const endpoints = await discover()
   const request = { state: random(), nonce: random(), verifier: random() }
   write('request', request)
   const offline = byId('offline').checked
@@ -66,8 +70,8 @@ async function login() {
   })
   if (prompts.length) query.set('prompt', prompts.join(' '))
   if (resource) query.set('resource', resource)
-  note('authorize', new URL(metadata.authorization_endpoint).pathname)
-  location.assign(`${metadata.authorization_endpoint}?${query}`)
+  note('authorize', new URL(endpoints.authorization_endpoint).pathname)
+  location.assign(`${endpoints.authorization_endpoint}?${query}`)
 }
 
 /** Checks the answer in our address, then swaps the code for tokens. */
@@ -82,10 +86,10 @@ async function callback(answer) {
     throw new Problem(say('failed', { step: say('step.authorize'), reason }))
   }
   note('callback', `code=${answer.get('code').slice(0, 6)}…`)
-  const metadata = await discover()
+  const endpoints = await discover()
   const tokens = await call(
     'token',
-    metadata.token_endpoint,
+    endpoints.token_endpoint,
     form({
       grant_type: 'authorization_code',
       client_id: client,
@@ -98,24 +102,26 @@ async function callback(answer) {
   if (claims.nonce !== request.nonce) throw new Problem(words.nonce)
   if (claims.iss !== issuer) throw new Problem(words.issuer)
   write('tokens', tokens)
+  await userinfo().catch(problem)
 }
 
 async function userinfo() {
-  const metadata = await discover()
+  const endpoints = await discover()
   const headers = { authorization: `Bearer ${read('tokens').access_token}` }
-  answer(await call('userinfo', metadata.userinfo_endpoint, { headers }))
+  write('user', await call('userinfo', endpoints.userinfo_endpoint, { headers }))
+  show()
 }
 
 async function refresh() {
-  const metadata = await discover()
+  const endpoints = await discover()
   const tokens = read('tokens')
   const fields = { grant_type: 'refresh_token', client_id: client, refresh_token: tokens.refresh_token }
-  write('tokens', { ...tokens, ...(await call('refresh', metadata.token_endpoint, form(fields))) })
+  write('tokens', { ...tokens, ...(await call('refresh', endpoints.token_endpoint, form(fields))) })
   show()
 }
 
 async function logout() {
-  const metadata = await discover()
+  const endpoints = await discover()
   const query = new URLSearchParams({
     id_token_hint: read('tokens').id_token,
     post_logout_redirect_uri: redirectUri,
@@ -123,7 +129,8 @@ async function logout() {
     ui_locales: locale,
   })
   drop('tokens')
-  location.assign(`${metadata.end_session_endpoint}?${query}`)
+  drop('user')
+  location.assign(`${endpoints.end_session_endpoint}?${query}`)
 }
 
 function note(step, detail) {
@@ -150,10 +157,12 @@ function show() {
   byId('in').hidden = !tokens
   byId('refresh').hidden = !tokens?.refresh_token
   for (const name of ['id_token', 'access_token', 'refresh_token']) showToken(name, tokens?.[name])
-  byId('answer').hidden = true
-  const claims = tokens && decode(tokens.id_token.split('.')[1])
-  byId('who').textContent = claims
-    ? say('signedIn', { name: claims.name ?? claims.email ?? claims.sub })
+  const user = read('user')
+  byId('answer').hidden = !user
+  byId('answer').querySelector('pre').textContent = JSON.stringify(user, null, 2)
+  const person = tokens && (user ?? decode(tokens.id_token.split('.')[1]))
+  byId('who').textContent = person
+    ? say('signedIn', { name: person.name ?? person.email ?? person.sub })
     : words.signedOut
   showSteps()
 }
@@ -175,11 +184,6 @@ function showToken(name, token) {
       ]
     : [element('p', words.opaque)]
   panel.replaceChildren(panel.querySelector('h2'), ...shown, details)
-}
-
-function answer(value) {
-  byId('answer').hidden = false
-  byId('answer').querySelector('pre').textContent = JSON.stringify(value, null, 2)
 }
 
 function block(text) {
@@ -208,7 +212,7 @@ function guarded(action) {
 }
 
 function forget() {
-  for (const key of ['tokens', 'steps', 'request']) drop(key)
+  for (const key of ['tokens', 'user', 'steps', 'request']) drop(key)
   show()
 }
 
