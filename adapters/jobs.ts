@@ -62,6 +62,7 @@ export async function startJobs(options: {
     application_name: 'gatehouse-jobs',
   })
   pool.on('error', () => {})
+  pool.on('connect', (client) => client.on('error', () => {}))
   let stopped = false
   let runner: Runner | undefined
   const start = async () => {

@@ -335,11 +335,19 @@ export const isDirty = (unit: Unit): boolean =>
 export async function flush(unit: Unit, db: Db = unit.db): Promise<void> {
   if (!isDirty(unit)) return
   const { text, values, shape } = statement(unit)
-  const [row] = await named(db, `oidc_flush ${shape}`, text, values)
+  const [row] = await named(db, statementName(shape), text, values)
   const expected = unit.consumed.size
   const grantIds = [...unit.consumed.values()].map((c) => c.grantId).filter((g) => g !== undefined)
   clear(unit)
   if (Number(row.consumed) < expected) throw new Replayed(grantIds)
+}
+
+const names = new Map<string, string>()
+/** PostgreSQL cuts names after 63 bytes, so a shape goes by a number. */
+function statementName(shape: string): string {
+  const known = names.get(shape) ?? `oidc_flush_${names.size}`
+  names.set(shape, known)
+  return known
 }
 
 function clear(unit: Unit): void {

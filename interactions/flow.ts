@@ -151,11 +151,9 @@ export const login: StepHandler = async (s) => {
   } catch (error) {
     const mendable = fieldErrors(error)
     if (!mendable) throw error
-    const vars = mendable.vars && { time: duration((mendable.vars as any).seconds) }
-    await showLogin(s, { form, ...mendable, vars, status: (error as Failure).status })
+    await showLogin(s, { form, ...mendable, status: (error as Failure).status })
   }
 }
-const duration = (seconds: number) => (seconds < 90 ? `${seconds} s` : `${Math.ceil(seconds / 60)} min`)
 
 async function finishLogin(s: Step, attempt: Attempt): Promise<void> {
   const { ctx, interaction } = s

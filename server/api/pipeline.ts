@@ -22,7 +22,7 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
       id: requestId,
       ip,
       userAgent: koa.get('user-agent').slice(0, 400),
-      locales: koa.acceptsLanguages() || [],
+      locales: (koa.acceptsLanguages() || []).filter((tag) => /^[A-Za-z0-9-]{1,35}$/.test(tag)),
     },
     events: [],
     jobs: [],

@@ -26,7 +26,7 @@ const BEGIN = `with hit as (
     insert into login_counters (tenant_id, key, failures, expires_at)
       values ($1, $2, 1, now() + interval '1 hour'), ($1, $3, 1, now() + interval '1 hour')
     on conflict (tenant_id, key) do update set
-      refused = login_counters.blocked_until > now(),
+      refused = coalesce(login_counters.blocked_until > now(), false),
       failures = case when login_counters.expires_at <= now() then 1
         when login_counters.blocked_until > now() then login_counters.failures else login_counters.failures + 1 end,
       blocked_until = case

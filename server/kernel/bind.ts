@@ -32,7 +32,7 @@ export interface Kernel<C> {
 
 const formats = (ajv: Ajv) => {
   addFormats.default(ajv)
-  for (const keyword of ['page', 'example', 'examples', 'secret']) ajv.addKeyword(keyword)
+  for (const keyword of ['page', 'secret']) ajv.addKeyword(keyword)
   return ajv
 }
 const bodies = formats(new Ajv({ allErrors: false, strict: false, useDefaults: true }))

@@ -4,6 +4,7 @@ import type { Context as KoaContext } from 'koa'
 import { interactionPolicy, Provider } from 'oidc-provider'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { flush, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
+import { readText } from '../kernel/body.ts'
 import type { Outside } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { newId } from '../domain/ids.ts'
@@ -68,6 +69,25 @@ export function createProvider(out: Outside, tenant: Tenant, pages: ProviderPage
   return provider
 }
 
+const POSTED = new Set([OIDC_ROUTES.authorization, OIDC_ROUTES.end_session])
+const POST_LIMIT = 16 * 1024
+
+/**
+ * OIDC Core 3.1.2.1, RP-Initiated Logout 2: both also take POST. A redirect to the same as GET lets SameSite=Lax session
+ * cookies come along, which a cross-site POST would not bring.
+ */
+async function asGet(tenant: Tenant, ctx: any): Promise<void> {
+  if (!ctx.is('application/x-www-form-urlencoded')) {
+    ctx.status = 400
+    ctx.body = { error: 'invalid_request', error_description: 'send application/x-www-form-urlencoded' }
+    return
+  }
+  const query = new URLSearchParams(await readText(ctx.req, POST_LIMIT))
+  ctx.set('Cache-Control', 'no-store')
+  ctx.status = 303
+  ctx.redirect(`${tenant.mountPath}${ctx.path}?${query}`)
+}
+
 /** Runs one request as a unit of work and sends its writes before its answer. */
 async function inUnit(out: Outside, tenant: Tenant, ctx: any, next: () => Promise<void>): Promise<void> {
   const { requestId, ip } = ctx.req.gatehouse
@@ -78,6 +98,7 @@ async function inUnit(out: Outside, tenant: Tenant, ctx: any, next: () => Promis
     userAgent: (ctx.get('user-agent') as string).slice(0, 400),
     clientId: typeof ctx.query.client_id === 'string' ? ctx.query.client_id : undefined,
   })
+  if (ctx.method === 'POST' && POSTED.has(ctx.path)) return asGet(tenant, ctx)
   await units.run(unit, async () => {
     try {
       await next()
@@ -182,7 +203,6 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
     claims: claimsByScope,
     scopes: [...identityScopes, ...Object.keys(permissions)],
     responseTypes: ['code'],
-    enableHttpPostMethods: true,
     allowOmittingSingleRegisteredRedirectUri: false,
     clientDefaults: {
       id_token_signed_response_alg: 'ES256',
