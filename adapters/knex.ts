@@ -26,6 +26,8 @@ export function connect(url: string, { max = 16 }: { max?: number } = {}): Knex 
     },
     pool: { min: 0, max, idleTimeoutMillis: 60_000, acquireTimeoutMillis: 2500, propagateCreateError: true },
     acquireConnectionTimeout: 2500,
+    // Knex would print whole statements; errors reach the caller anyway.
+    log: { warn() {}, error() {}, deprecate() {}, debug() {} },
   })
   db.on('query', (query: { sql: string }) => count(query.sql))
   return db

@@ -8,7 +8,7 @@ create table installation (key text primary key, value jsonb not null, updated_a
 
 create table tenants (
   id uuid primary key,
-  slug text not null unique check (slug ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$'),
+  slug text not null unique check (slug ~ '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$'),
   name text not null,
   status text not null default 'active' check (status in ('active', 'suspended', 'deleted')),
   branding jsonb not null default '{}',
@@ -309,7 +309,7 @@ create index mailbox_created on mailbox (created_at);
 create function announce_change() returns trigger language plpgsql as $$
 declare changed record;
 begin
-  changed := coalesce(new, old);
+  if tg_op = 'DELETE' then changed := old; else changed := new; end if;
   if tg_table_name = 'tenants' then
     perform pg_notify('gatehouse', json_build_object('tenant', changed.id)::text);
   elsif tg_table_name in ('clients') then
@@ -329,9 +329,11 @@ create trigger role_parts_change after insert or update or delete on role_parts 
 create trigger permissions_change after update or delete on permissions for each row execute function announce_change();
 create trigger role_permissions_change after insert or update or delete on role_permissions for each row execute function announce_change();
 create function announce_client_secret() returns trigger language plpgsql as $$
+declare changed record;
 begin
+  if tg_op = 'DELETE' then changed := old; else changed := new; end if;
   update clients set version = version + 1, updated_at = now()
-    where tenant_id = coalesce(new, old).tenant_id and id = coalesce(new, old).client;
+    where tenant_id = changed.tenant_id and id = changed.client;
   return null;
 end $$;
 create trigger client_secrets_change after insert or update or delete on client_secrets
