@@ -59,7 +59,7 @@ export function openHome(path: string, binaries: Binaries): Home {
 /** Makes a new home with an empty cluster and returns its real path. Where another process was faster, its home. */
 export async function createHome(dataDir: string, account: Account, binaries: Binaries, log: Logger): Promise<string> {
   const link = join(dataDir, 'postgres')
-  removeUnfinished(dataDir)
+  removeUnfinished(dataDir, sharedDirectories(account))
   const reachable = canEnter(account, dataDir)
   const fits = (directory: string) => makeShared(directory) && canEnter(account, directory)
   const parent = reachable ? dataDir : sharedDirectories(account).find(fits)
@@ -116,11 +116,14 @@ export function serverEnvironment(): NodeJS.ProcessEnv {
   return { PATH, SystemRoot, TEMP, TMP, LC_ALL: 'C' }
 }
 
-/** Homes that were being made when their process was killed. */
-function removeUnfinished(dataDir: string): void {
-  for (const name of readdirSync(dataDir)) {
-    const pid = /^postgres-(\d+)-\w{6}$/.exec(name)?.[1]
-    if (pid && !isAlive(Number(pid))) rmSync(join(dataDir, name), { recursive: true, force: true })
+/** Homes that were being made when their process was killed. A shared directory holds finished ones by such names too. */
+function removeUnfinished(dataDir: string, shared: string[]): void {
+  for (const parent of [dataDir, ...shared.filter((directory) => existsSync(directory))]) {
+    for (const name of readdirSync(parent)) {
+      const pid = /^postgres-(\d+)-\w{6}$/.exec(name)?.[1]
+      const finished = parent !== dataDir && existsSync(join(parent, name, 'data-dir'))
+      if (pid && !finished && !isAlive(Number(pid))) rmSync(join(parent, name), { recursive: true, force: true })
+    }
   }
 }
 
