@@ -6,6 +6,5 @@ import type { Surface } from '../server/kernel/surface.ts'
 
 export function adminApp(kernel: Kernel<any>, surfaces: Surface[]): Koa {
   const app = new Koa()
-  const router = surfaceRouter(kernel, surfaces)
-  return app.use(router.routes()).use(router.allowedMethods()) as unknown as Koa
+  return app.use(surfaceRouter(kernel, surfaces).routes()) as unknown as Koa
 }

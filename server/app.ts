@@ -18,8 +18,7 @@ import { surfaceRouter } from './kernel/router.ts'
 import type { Surface } from './kernel/surface.ts'
 import { createAuthenticate } from './oidc/authenticate.ts'
 import { createOidcPort, createProviders, type Providers } from './oidc/providers.ts'
-import { adminSurfaces, selfSurfaces } from './surfaces/index.ts'
-import { problem } from './surfaces/problem.ts'
+import { adminSurfaces, selfSurfaces, surfaceOf } from './surfaces/index.ts'
 
 export const VERSION = '0.1.0'
 
@@ -37,13 +36,15 @@ export function createApp(deps: Deps, readiness: Readiness): App {
   const kernel = createKernel(out, oidc, createAuthenticate())
 
   const koa = new Koa()
+  koa.on('error', (error) => noteLost(deps, error))
   koa.use((ctx, next) => guard(deps, ctx, next))
   koa.use(assets())
   koa.use(pageRoutes(out, oidc, providers).routes())
   koa.use(documents(deps).routes())
   const selfRouter = surfaceRouter(kernel, selfSurfaces)
-  koa.use(selfRouter.routes()).use(selfRouter.allowedMethods())
+  koa.use(selfRouter.routes())
   const admin = adminApp(kernel, adminSurfaces)
+  admin.on('error', (error) => noteLost(deps, error))
   if (out.config.adminPort === undefined) for (const middleware of admin.middleware) koa.use(middleware)
   koa.use(notFound)
 
@@ -90,20 +91,33 @@ async function guard(deps: Deps, ctx: KoaContext, next: () => Promise<void>): Pr
   ctx.state.requestId = ctx.req.gatehouse.requestId
   try {
     await next()
-    if (ctx.status === 405 && !ctx.body) answer(deps, ctx, fail('METHOD_NOT_ALLOWED', `This path has no ${ctx.method}`))
   } catch (error) {
     answer(deps, ctx, toFailure(deps.out, error, ctx))
   }
 }
 
+/** Nothing answered: no such path, or a path with other methods, which are listed (RFC 9110 15.5.6). */
+const LEFT = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE'])
+
+/** What fails while an answer is sent. A caller who hung up is no fault of ours. */
+function noteLost(deps: Deps, error: NodeJS.ErrnoException): void {
+  if (!LEFT.has(error.code ?? '')) deps.out.log.error({ err: error }, 'an answer could not be sent')
+}
+
 function notFound(ctx: KoaContext): void {
+  const methods = [...new Set<string>((ctx.matched ?? []).flatMap((layer: { methods: string[] }) => layer.methods))]
+  if (methods.length > 0) {
+    ctx.set('Allow', methods.join(', '))
+    if (ctx.method !== 'OPTIONS') throw fail('METHOD_NOT_ALLOWED', `This path has no ${ctx.method}`)
+    ctx.status = 204
+    return
+  }
   throw fail('NOT_FOUND', `There is nothing at ${ctx.method} ${ctx.path}`)
 }
 
 function answer(deps: Deps, ctx: KoaContext, failure: ReturnType<typeof fail>): void {
   if (ctx.accepts('json', 'html') === 'html') {
     preparePage(ctx, deps.out, ctx.req.gatehouse.tenant)
-    return showFailure(ctx, failure)
-  }
-  sendFailure(ctx, { fail: problem }, failure)
+    showFailure(ctx, failure)
+  } else sendFailure(ctx, surfaceOf(ctx.path), failure)
 }

@@ -3,6 +3,7 @@
  * and the tenant; then to the OpenID provider or to the application.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { isIP } from 'node:net'
 import { isOutage } from '../adapters/knex.ts'
 import type { Metrics } from '../adapters/metrics.ts'
 import { randomToken } from '../adapters/sealing.ts'
@@ -122,15 +123,19 @@ async function tenantOf(req: IncomingMessage, directory: Outside['directory']): 
   if (known) {
     req.url = `/.well-known/${known[1]}`
     req.originalUrl = `/t/${known[2]}${req.url}`
-    return directory.bySlug(known[2]!)
+    return mountedTenant(directory, known[2]!)
   }
   if (!url.startsWith('/t/')) return directory.byId(DEFAULT_TENANT)
   const mounted = /^\/t\/([a-z0-9-]{1,63})(?=[/?]|$)/.exec(url)
   if (!mounted) return undefined
   const rest = url.slice(mounted[0].length)
   req.url = rest.startsWith('/') ? rest : `/${rest}`
-  const tenant = await directory.bySlug(mounted[1]!)
-  // The default tenant has one issuer; a second address for it would break `iss` checks.
+  return mountedTenant(directory, mounted[1]!)
+}
+
+/** The default tenant has one issuer; a second address for it would break `iss` checks. */
+async function mountedTenant(directory: Outside['directory'], slug: string): Promise<Tenant | undefined> {
+  const tenant = await directory.bySlug(slug)
   return tenant?.id === DEFAULT_TENANT ? undefined : tenant
 }
 
@@ -143,9 +148,8 @@ function clientAddress(req: IncomingMessage, hops: number): string {
     .map((s) => s.trim())
     .filter(Boolean)
   const seen = forwarded.at(-hops) ?? forwarded[0] ?? direct
-  return /^[0-9a-fA-F.:]+$/.test(seen) && (seen.includes('.') || seen.includes(':'))
-    ? seen.replace(/^::ffff:/, '')
-    : direct
+  const address = seen.replace(/^::ffff:/, '')
+  return isIP(address) && !address.includes('%') ? address : direct
 }
 
 function problem(res: ServerResponse, status: number, code: string, detail: string, requestId: string): void {

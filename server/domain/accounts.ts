@@ -1,7 +1,7 @@
 /** A person's own account from registration to recovery: what the API and the pages both do. */
 import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
-import { provePassword } from './login.ts'
+import { forgiveFailures, provePassword } from './login.ts'
 import * as passwords from './passwords.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
@@ -52,8 +52,10 @@ export function sendVerification(ctx: Context, user: UserRow): void {
 /** For callers who are not signed in: never tells whether the address has an account. */
 export async function resendVerification(ctx: Context, email: string): Promise<void> {
   const user = await users.byEmail(ctx.db, ctx.tenant.id, email)
-  if (user) sendVerification(ctx, user)
-  else ctx.event('email.verification_unknown')
+  if (user && !user.email_verified_at) return sendVerification(ctx, user)
+  // The same work, so that time does not tell.
+  ctx.event('email.verification_unknown')
+  ctx.job('nothing', {})
 }
 
 /** Takes the link's token. INVALID_TOKEN when unknown, used, expired, or mailed to an address changed since. */
@@ -95,6 +97,7 @@ export async function resetPassword(ctx: Context, token: string, hash: string): 
   if (!taken || !user || user.status !== 'active' || users.emailKey(user.email) !== users.emailKey(taken.data.email))
     throw deadLink()
   await passwords.change(ctx, user, hash, { how: 'reset' })
+  await forgiveFailures(ctx, user.email)
   if (!user.email_verified_at) {
     await ctx
       .db('users')
@@ -111,11 +114,11 @@ export async function prepareChange(
   user: UserRow,
   input: { currentPassword: string; newPassword: string },
 ): Promise<string> {
-  const attempt = await provePassword(ctx, { email: user.email, password: input.currentPassword }).catch((error) => {
+  await provePassword(ctx, { email: user.email, password: input.currentPassword }).catch((error) => {
     if (error?.code === 'INVALID_CREDENTIALS') throw fail('INVALID_CREDENTIALS', 'The current password is wrong')
     throw error
   })
   passwords.assertStrong(ctx, input.newPassword, user)
-  await ctx.out.db('login_counters').where({ tenant_id: ctx.tenant.id }).whereIn('key', attempt.counters).delete()
+  await forgiveFailures(ctx, user.email)
   return ctx.out.passwords.hash(input.newPassword)
 }

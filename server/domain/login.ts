@@ -52,14 +52,27 @@ const BEGIN = `with hit as (
   left join users u on u.tenant_id = $1 and u.email_key = $4 and u.deleted_at is null
   left join credentials c on c.tenant_id = $1 and c.user_id = u.id and c.type = 'password'`
 
+/** Keys of the counters an attempt moves: of this account from this address, and of this account. */
+function countersOf(ctx: Context, key: string): [pair: Buffer, account: Buffer] {
+  return [sha256(`pair ${key} ${ctx.request.ip}`), sha256(`account ${key}`)]
+}
+
+/** Who proved the account in another way starts afresh at this address. */
+export async function forgiveFailures(ctx: Context, email: string): Promise<void> {
+  await ctx
+    .db('login_counters')
+    .where({ tenant_id: ctx.tenant.id })
+    .whereIn('key', countersOf(ctx, emailKey(email)))
+    .delete()
+}
+
 /**
  * Proves the password. Fails with INVALID_CREDENTIALS (also for unknown accounts and accounts without a password),
  * ACCOUNT_DISABLED (after the right password only), RATE_LIMITED (back-off), UNAVAILABLE (hashing is overloaded).
  */
 export async function provePassword(ctx: Context, input: { email: string; password: string }): Promise<Attempt> {
   const key = emailKey(input.email)
-  const account = sha256(`account ${key}`)
-  const pair = sha256(`pair ${key} ${ctx.request.ip}`)
+  const [pair, account] = countersOf(ctx, key)
   const [found] = await named(ctx.out.db, 'login_begin', BEGIN, [ctx.tenant.id, pair, account, key, ctx.request.ip])
   if (found.pair_refused || (found.account_refused && !found.known_address)) {
     throw fail('RATE_LIMITED', 'Too many failed attempts. Wait a moment, or reset your password', {

@@ -51,6 +51,8 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
   const isPage = Boolean((op.output as Json).page)
 
   return async (koa) => {
+    // Answers are of one person, many with tokens in them (RFC 6749 5.1).
+    koa.set('Cache-Control', 'no-store')
     try {
       const ctx = await kernel.authenticate(koa)
       const self = row.self ? kernel.self(ctx) : undefined

@@ -29,9 +29,13 @@ export async function readJson(req: IncomingMessage): Promise<Record<string, unk
 export async function readText(req: IncomingMessage, limit: number): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of req) {
+  for await (const chunk of req.iterator({ destroyOnReturn: false })) {
     size += chunk.length
-    if (size > limit) throw fail('PAYLOAD_TOO_LARGE', `The body is larger than ${limit} bytes`)
+    if (size > limit) {
+      // Read on and forget: a closed connection would take the answer with it.
+      req.resume()
+      throw fail('PAYLOAD_TOO_LARGE', `The body is larger than ${limit} bytes`)
+    }
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString('utf8')

@@ -21,11 +21,18 @@ export interface TestApp {
   smtp: SmtpSink
   databaseUrl: string
   /** fetch with a JSON body and answer; `token` becomes the bearer. */
-  call(method: string, path: string, options?: { body?: unknown; token?: string; headers?: Record<string, string> }): Promise<Answer>
+  call(
+    method: string,
+    path: string,
+    options?: { body?: unknown; token?: string; headers?: Record<string, string> },
+  ): Promise<Answer>
   /** Registers a person and signs in. */
   person(email?: string, password?: string): Promise<Person>
   /** An access token of the first administrator. */
   admin(): Promise<string>
+  /** Ends this process's part and leaves the database, as a restart does. */
+  stop(): Promise<void>
+  /** stop(), and drops the database if this app made it. */
   close(): Promise<void>
 }
 export interface Answer {
@@ -58,7 +65,12 @@ async function ensureTemplate(base: string): Promise<string> {
   await db.raw(`drop database if exists ${name}`)
   await db.raw(`create database ${name}`)
   await db.destroy()
-  const config = readConfig({ SECRET_KEY, ADMIN_EMAIL: ADMIN.email, ADMIN_PASSWORD: ADMIN.password, LOG_LEVEL: 'silent' })
+  const config = readConfig({
+    SECRET_KEY,
+    ADMIN_EMAIL: ADMIN.email,
+    ADMIN_PASSWORD: ADMIN.password,
+    LOG_LEVEL: 'silent',
+  })
   await prepareDatabase(config, withDatabase(base, name))
   return name
 }
@@ -82,9 +94,15 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
   }
 }
 
-/** Starts Gatehouse in this process. `env` overrides the environment it reads. */
-export async function startApp(env: Record<string, string> = {}): Promise<TestApp> {
-  const database = await freshDatabase()
+/**
+ * Starts Gatehouse in this process. `env` overrides the environment it reads. `databaseUrl` is that of another app, which
+ * drops it: for restarts and for two processes on one database (give both the same PUBLIC_URL).
+ */
+export async function startApp(
+  env: Record<string, string> = {},
+  options: { databaseUrl?: string } = {},
+): Promise<TestApp> {
+  const database = options.databaseUrl ? { url: options.databaseUrl, drop: async () => {} } : await freshDatabase()
   const smtp = await startSmtp()
   let listener: (req: any, res: any) => void = (_req, res) => res.writeHead(503).end()
   const server = createServer((req, res) => listener(req, res))
@@ -126,6 +144,19 @@ export async function startApp(env: Record<string, string> = {}): Promise<TestAp
     if (status !== 200) throw new Error(`login answered ${status} ${JSON.stringify(body)}`)
     return body
   }
+  let stopping: Promise<void> | undefined
+  const stop = () => {
+    stopping ??= (async () => {
+      await tasks.stop()
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      })
+      await deps.close()
+      await smtp.close()
+    })()
+    return stopping
+  }
   return {
     url,
     db: deps.out.db,
@@ -136,19 +167,15 @@ export async function startApp(env: Record<string, string> = {}): Promise<TestAp
     async person(email = `p${randomBytes(5).toString('hex')}@example.com`, password = 'SecurePassword123!') {
       await deps.out.db('rate_limits').delete()
       const registered = await call('POST', '/v1/auth/register', { body: { email, password } })
-      if (registered.status !== 201) throw new Error(`register answered ${registered.status} ${JSON.stringify(registered.body)}`)
+      if (registered.status !== 201)
+        throw new Error(`register answered ${registered.status} ${JSON.stringify(registered.body)}`)
       const { user, tokens } = await signIn(email, password)
       return { id: user.id, email, password, accessToken: tokens.access_token, refreshToken: tokens.refresh_token }
     },
     admin: async () => (await signIn(ADMIN.email, ADMIN.password)).tokens.access_token,
+    stop,
     async close() {
-      await tasks.stop()
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      })
-      await deps.close()
-      await smtp.close()
+      await stop()
       await database.drop()
     },
   }
