@@ -32,7 +32,6 @@ export const mailNames = [
   'account-exists',
   'password-changed',
   'new-sign-in',
-  'set-up-link',
   'locked',
 ] as const
 
@@ -44,7 +43,6 @@ const subjects: Record<MailName, string> = {
   'account-exists': 'exists',
   'password-changed': 'changed',
   'new-sign-in': 'signin',
-  'set-up-link': 'setup',
   locked: 'locked',
 }
 

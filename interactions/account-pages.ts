@@ -8,9 +8,9 @@ import * as installation from '../server/domain/installation.ts'
 import * as passwords from '../server/domain/passwords.ts'
 import * as secrets from '../server/domain/secrets.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
-import { mailboxLink } from './flow.ts'
 import { type Form, fieldErrors, isEmail, type PageHandler, passwordRules, readForm, spend } from './page.ts'
 import { render } from './render.ts'
+import { mailboxLink } from './step.ts'
 
 const tokenOf = (koa: KoaContext): string => {
   const { token } = koa.query
@@ -35,7 +35,23 @@ export const showVerifyEmail: PageHandler = async (koa, ctx) => {
 export const verifyEmail: PageHandler = async (koa, ctx) => {
   const form = await readForm(koa)
   const user = await transact(ctx, (inner) => accounts.verifyEmail(inner, form.token ?? ''))
-  render(koa, 'verify-email-done', { email: user.email, links: { login: home(ctx) } })
+  render(koa, 'verify-email-done', { email: user.email })
+}
+
+/** Another confirmation link. The same answer whether there is such an account, waiting or not. */
+export const resendVerification: PageHandler = async (koa, ctx) => {
+  const form = await readForm(koa)
+  if (!isEmail(form.email ?? '')) throw fail('VALIDATION_ERROR', 'This is not an e-mail address')
+  await spend(ctx, { name: 'verification', count: 5, seconds: 3600 })
+  await transact(ctx, (inner) => accounts.resendVerification(inner, form.email!))
+  const back = waiting(koa, ctx)
+  render(koa, 'verify-email-sent', {
+    email: form.email,
+    expires: ctx.tenant.settings.email_link_lifetime,
+    resend: `${ctx.tenant.mountPath}/resend-verification${koa.search}`,
+    resent: true,
+    links: { ...(back && { next: back }), ...mailboxLink(ctx) },
+  })
 }
 
 const forgotPage = (koa: KoaContext, ctx: Context, more: { form?: Form; errors?: object; status?: number } = {}) => {
@@ -95,7 +111,7 @@ export const reset: PageHandler = async (koa, ctx) => {
     if (!mendable || (error as Failure).code === 'RATE_LIMITED') throw error
     return resetPage(koa, ctx, token, { ...mendable, status: (error as Failure).status })
   }
-  render(koa, 'reset-password-done', { links: { login: home(ctx) } })
+  render(koa, 'reset-password-done')
 }
 
 const setUpPage = (

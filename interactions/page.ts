@@ -23,6 +23,8 @@ export function preparePage(koa: KoaContext, out: Outside, tenant: Tenant): Page
       name: tenant.name,
       ...(tenant.branding.logo_uri && { logoUri: tenant.branding.logo_uri }),
       ...(tenant.branding.primary_color && { primaryColor: tenant.branding.primary_color }),
+      ...(tenant.branding.policy_uri && { policyUri: tenant.branding.policy_uri }),
+      ...(tenant.branding.tos_uri && { tosUri: tenant.branding.tos_uri }),
     },
     origin: new URL(config.publicUrl).origin,
     secure: config.publicUrl.startsWith('https:'),
@@ -76,15 +78,18 @@ export function showFailure(koa: KoaContext, failure: Failure): void {
   if (failure.retryAfter !== undefined) koa.set('Retry-After', String(Math.max(1, Math.ceil(failure.retryAfter))))
   const retryAfter = failure.retryAfter ?? 5
   const links = koa.method === 'GET' ? { retry: koa.originalUrl } : {}
-  if (failure.code === 'UNAVAILABLE') return render(koa, 'unavailable', { retryAfter, links, requestId })
-  if (failure.code === 'RATE_LIMITED') return render(koa, 'too-many', { retryAfter, links, requestId })
-  const code = failure.message === 'csrf' ? 'csrf' : (pageCodes[failure.code] ?? 'invalid_request')
+  const waiting = failure.code === 'UNAVAILABLE' ? 'unavailable' : failure.code === 'RATE_LIMITED' ? 'too-many' : ''
+  if (waiting) {
+    render(koa, waiting, { retryAfter, links, requestId })
+    return
+  }
+  const code = failure.message === 'csrf' ? 'csrf' : (pageCodes[failure.code] ?? 'general')
   const base = (koa.state.page as Page).base
   render(koa, 'error', {
     code,
     requestId,
     links: { home: `${base}/` },
-    ...(code === 'invalid_request' && { detail: failure.message }),
+    ...(code === 'general' && { detail: failure.message }),
   })
 }
 
@@ -94,7 +99,7 @@ export async function spend(ctx: Context, limit: { name: string; count: number; 
   if (!state.ok) throw fail('RATE_LIMITED', 'Too many requests', { retryAfter: state.retryAfter })
 }
 
-const EMAIL = /^[^\s@\u0000-\u001f]{1,64}@[^\s@.]+(\.[^\s@.]+)+$/
+const EMAIL = /^[^\s@\p{Cc}]{1,64}@[^\s@.\p{Cc}]+(\.[^\s@.\p{Cc}]+)+$/u
 export const isEmail = (value: string): boolean => value.length <= 254 && EMAIL.test(value)
 
 /** Field errors of a failure the person can mend, or undefined. Keys and words are the catalogue's. */

@@ -3,26 +3,30 @@ import Router from '@koa/router'
 import type { OidcPort, Outside } from '../server/domain/context.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import * as pages from './account-pages.ts'
+import { consent } from './consent.ts'
 import * as dev from './dev.ts'
 import * as flow from './flow.ts'
 import { type PageHandler, page } from './page.ts'
+import { register, showRegister } from './registration.ts'
+import { type StepHandler, step as stepOf } from './step.ts'
 
 export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): Router {
   const router = new Router()
   const get = (path: string, handle: PageHandler) => router.get(path, page(out, oidc, handle))
   const post = (path: string, handle: PageHandler) => router.post(path, page(out, oidc, handle))
-  const step = (handle: Parameters<typeof flow.step>[2]) => flow.step(out, providers, handle)
+  const step = (handle: StepHandler) => stepOf(out, providers, handle)
 
   get('/interaction/:uid', step(flow.show))
   post('/interaction/:uid', step(flow.login))
-  get('/interaction/:uid/register', step(flow.showRegister))
-  post('/interaction/:uid/register', step(flow.register))
-  post('/interaction/:uid/consent', step(flow.consent))
+  get('/interaction/:uid/register', step(showRegister))
+  post('/interaction/:uid/register', step(register))
+  post('/interaction/:uid/consent', step(consent))
   post('/interaction/:uid/account', step(flow.account))
   post('/interaction/:uid/abort', step(flow.abort))
 
   get('/verify-email', pages.showVerifyEmail)
   post('/verify-email', pages.verifyEmail)
+  post('/resend-verification', pages.resendVerification)
   get('/forgot-password', pages.showForgot)
   post('/forgot-password', pages.forgot)
   get('/reset-password', pages.showReset)

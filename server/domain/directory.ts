@@ -31,6 +31,8 @@ export interface Resource {
 export interface Branding {
   logo_uri?: string
   primary_color?: string
+  policy_uri?: string
+  tos_uri?: string
 }
 /** A tenant with everything a request needs of it. Immutable: a change makes a new object. */
 export interface Tenant {

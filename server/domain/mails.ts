@@ -15,6 +15,8 @@ export interface MailJob {
   locales: string[]
   ip?: string
   at?: string
+  /** locked: how long, in seconds. */
+  seconds?: number
 }
 
 /** Sends one mail. A user that is gone by now gets none. */
@@ -56,6 +58,8 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, user: UserR
       }
     case 'account-exists':
       return { link: `${issuer}/`, forgotLink: `${issuer}/forgot-password` }
+    case 'locked':
+      return { link: `${issuer}/forgot-password`, expires: job.seconds ?? 3600 }
     default:
       return {
         link: `${issuer}/forgot-password`,

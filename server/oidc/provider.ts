@@ -4,11 +4,11 @@ import type { Context as KoaContext } from 'koa'
 import { interactionPolicy, Provider } from 'oidc-provider'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { flush, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
-import { readText } from '../kernel/body.ts'
 import type { Outside } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { newId } from '../domain/ids.ts'
 import { permissions } from '../domain/policy.ts'
+import { readText } from '../kernel/body.ts'
 import { claimsByScope, claimsOf } from './account.ts'
 import { eventsOf } from './events.ts'
 import { consentedGrant } from './grants.ts'
@@ -25,6 +25,8 @@ export interface ProviderPages {
   /** `form` is the library's own form, with its protection inside. */
   logout(ctx: KoaContext, tenant: Tenant, form: string): Promise<void>
   loggedOut(ctx: KoaContext, tenant: Tenant): Promise<void>
+  /** A form that the browser posts on by itself. */
+  submit(ctx: KoaContext, tenant: Tenant, action: string, fields: [name: string, value: string][]): Promise<void>
 }
 
 export const OIDC_ROUTES = {
@@ -65,7 +67,7 @@ export function createProvider(out: Outside, tenant: Tenant, pages: ProviderPage
   provider.on('server_error', (ctx: any, error: Error) => {
     ctx.state.cause = error
   })
-  provider.use((ctx: any, next: () => Promise<void>) => inUnit(out, tenant, ctx, next))
+  provider.use((ctx: any, next: () => Promise<void>) => inUnit(out, tenant, pages, ctx, next))
   return provider
 }
 
@@ -89,7 +91,13 @@ async function asGet(tenant: Tenant, ctx: any): Promise<void> {
 }
 
 /** Runs one request as a unit of work and sends its writes before its answer. */
-async function inUnit(out: Outside, tenant: Tenant, ctx: any, next: () => Promise<void>): Promise<void> {
+async function inUnit(
+  out: Outside,
+  tenant: Tenant,
+  pages: ProviderPages,
+  ctx: any,
+  next: () => Promise<void>,
+): Promise<void> {
   const { requestId, ip } = ctx.req.gatehouse
   const unit = newUnit({
     tenantId: tenant.id,
@@ -102,6 +110,7 @@ async function inUnit(out: Outside, tenant: Tenant, ctx: any, next: () => Promis
   await units.run(unit, async () => {
     try {
       await next()
+      await dressForm(tenant, pages, ctx)
       for (const event of unit.events) Object.assign(event, { ip, userAgent: unit.userAgent, requestId })
       await flush(unit)
       if (ctx.state.cause) answerFault(out, ctx, ctx.state.cause)
@@ -114,6 +123,21 @@ async function inUnit(out: Outside, tenant: Tenant, ctx: any, next: () => Promis
   if (ctx.path === OIDC_ROUTES.revocation && ctx.status === 200 && ctx.body === '') {
     ctx.body = {}
   }
+}
+
+const AUTO_FORM = /<title>Submitting Callback<[\s\S]*?<form method="post" action="([^"]*)">([\s\S]*?)<noscript>/
+const AUTO_FIELD = /<input type="hidden" name="([^"]*)" value="([^"]*)"\/>/g
+const entities: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"', '#39': "'" }
+const plain = (html: string): string => html.replace(/&(amp|lt|gt|quot|#39);/g, (_, name) => entities[name]!)
+
+/** The library's bare self-submitting page (form_post, changing accounts) as one of ours, with our headers. */
+async function dressForm(tenant: Tenant, pages: ProviderPages, ctx: any): Promise<void> {
+  const found = typeof ctx.body === 'string' ? AUTO_FORM.exec(ctx.body) : null
+  if (!found) return
+  const fields = [...found[2]!.matchAll(AUTO_FIELD)].map(
+    ([, name, value]) => [plain(name!), plain(value!)] as [string, string],
+  )
+  await pages.submit(ctx, tenant, plain(found[1]!), fields)
 }
 
 /** RFC 9700 4.14.2, RFC 6749 4.1.2: whoever uses a single-use value a second time loses all that came of it. */
@@ -197,7 +221,8 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
       keys: [sealing.derive(`cookies:${tenant.id}`).toString('base64url')],
       names: cookieNames(tenant),
       long: cookie,
-      short: cookie,
+      // No path: the library scopes them to one request each, so that several windows can sign in at once.
+      short: { ...cookie, path: undefined },
     },
     routes: OIDC_ROUTES,
     claims: claimsByScope,

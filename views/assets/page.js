@@ -45,3 +45,6 @@ for (const form of document.querySelectorAll('form[data-once]')) {
     for (const button of form.querySelectorAll('[aria-disabled]')) button.removeAttribute('aria-disabled')
   })
 }
+
+// Not form.submit(): a field may be called so.
+for (const form of document.querySelectorAll('form[data-auto]')) HTMLFormElement.prototype.submit.call(form)
