@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { fail } from './errors.ts'
 
 const LIMIT = 256 * 1024
+const MAX_DEPTH = 64
 
 /** The parsed body; {} when there is none. Fails with VALIDATION_ERROR, PAYLOAD_TOO_LARGE or UNSUPPORTED_MEDIA_TYPE. */
 export async function readJson(req: IncomingMessage): Promise<Record<string, unknown>> {
@@ -21,7 +22,7 @@ export async function readJson(req: IncomingMessage): Promise<Record<string, unk
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw fail('VALIDATION_ERROR', 'The body must be a JSON object')
   }
-  refuseNul(text.includes('\\u0000') && JSON.stringify(value).includes('\\u0000'))
+  inspect(value)
   return value as Record<string, unknown>
 }
 
@@ -31,14 +32,26 @@ export async function readText(req: IncomingMessage, limit: number): Promise<str
   let size = 0
   for await (const chunk of req.iterator({ destroyOnReturn: false })) {
     size += chunk.length
-    if (size > limit) {
-      // Read on and forget: a closed connection would take the answer with it.
-      req.resume()
-      throw fail('PAYLOAD_TOO_LARGE', `The body is larger than ${limit} bytes`)
-    }
+    if (size > limit) break
     chunks.push(chunk)
   }
+  if (size > limit) {
+    // Read on and forget: a connection closed now would take the answer with it.
+    req.resume()
+    throw fail('PAYLOAD_TOO_LARGE', `The body is larger than ${limit} bytes`)
+  }
   return Buffer.concat(chunks).toString('utf8')
+}
+
+/** Refuses U+0000 in any string or key, and nesting that would overflow the stack of whoever walks it next. */
+function inspect(value: unknown, depth = 0): void {
+  if (typeof value === 'string') refuseNul(value.includes('\u0000'))
+  if (typeof value !== 'object' || value === null) return
+  if (depth > MAX_DEPTH) throw fail('VALIDATION_ERROR', `The body is nested deeper than ${MAX_DEPTH} levels`)
+  for (const [key, item] of Object.entries(value)) {
+    refuseNul(key.includes('\u0000'))
+    inspect(item, depth + 1)
+  }
 }
 
 export function refuseNul(present: boolean): void {

@@ -9,6 +9,7 @@ import type { Tenant } from '../domain/directory.ts'
 import { newId } from '../domain/ids.ts'
 import { permissions } from '../domain/policy.ts'
 import { readText } from '../kernel/body.ts'
+import { Failure } from '../kernel/errors.ts'
 import { claimsByScope, claimsOf } from './account.ts'
 import { eventsOf } from './events.ts'
 import { consentedGrant } from './grants.ts'
@@ -84,7 +85,16 @@ async function asGet(tenant: Tenant, ctx: any): Promise<void> {
     ctx.body = { error: 'invalid_request', error_description: 'send application/x-www-form-urlencoded' }
     return
   }
-  const query = new URLSearchParams(await readText(ctx.req, POST_LIMIT))
+  const text = await readText(ctx.req, POST_LIMIT).catch((error: Error) => {
+    if (error instanceof Failure) return undefined
+    throw error
+  })
+  if (text === undefined) {
+    ctx.status = 413
+    ctx.body = { error: 'invalid_request', error_description: 'the request is too large' }
+    return
+  }
+  const query = new URLSearchParams(text)
   ctx.set('Cache-Control', 'no-store')
   ctx.status = 303
   ctx.redirect(`${tenant.mountPath}${ctx.path}?${query}`)
