@@ -1,20 +1,40 @@
 /** Pages for newcomers and developers: the landing page, the API reference, and (not in production) demo and mailbox. */
 
+import { newUnit, units } from '../adapters/oidc.ts'
 import { fail } from '../server/kernel/errors.ts'
+import type { Providers } from '../server/oidc/providers.ts'
 import type { PageHandler } from './page.ts'
 import { render } from './render.ts'
+import { accountView } from './step.ts'
 
-export const home: PageHandler = async (koa, ctx) => {
+type Handled = Parameters<PageHandler>
+
+export const home = (providers: Providers) => async (koa: Handled[0], ctx: Handled[1]) => {
   const { config } = ctx.out
   const base = ctx.tenant.mountPath
   const dev = !config.production
+  const user = await whoIsHere(providers, koa, ctx)
   render(koa, 'home', {
     issuer: ctx.tenant.issuer,
+    ...(user && { account: accountView(user) }),
     links: {
       ...(dev && !base && { demo: '/demo', ...(!config.smtpUrl && { mailbox: '/dev/mailbox' }) }),
       docs: '/docs',
       discovery: `${base}/.well-known/openid-configuration`,
+      ...(user && { logout: `${base}/oauth/logout` }),
     },
+  })
+}
+
+/** Whoever is signed in in this browser. */
+function whoIsHere(providers: Providers, koa: Handled[0], ctx: Handled[1]): Promise<any> {
+  const { Session } = providers.of(ctx.tenant).provider as any
+  const { ip, userAgent } = ctx.request
+  const unit = newUnit({ tenantId: ctx.tenant.id, db: ctx.out.db, ip, userAgent })
+  return units.run(unit, async () => {
+    const { accountId } = await Session.get(koa)
+    const user = accountId && unit.people.get(accountId)
+    return user?.status === 'active' ? user : undefined
   })
 }
 

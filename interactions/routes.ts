@@ -34,7 +34,7 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   get('/set-up', pages.showSetUp)
   post('/set-up', pages.setUp)
 
-  get('/', dev.home)
+  get('/', dev.home(providers))
   get('/docs', dev.docs)
   get('/demo', dev.demo)
   get('/dev/mailbox', dev.mailbox)
