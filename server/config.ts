@@ -127,7 +127,8 @@ function secretKey(raw: string | undefined, production: boolean, dataDir: string
   }
   const file = join(dataDir, 'secret-key')
   if (!existsSync(file)) {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    // As root, the embedded PostgreSQL runs as somebody else, who must be able to pass; the file itself is closed.
+    mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
     writeFileSync(file, randomBytes(32).toString('base64'), { mode: 0o600, flag: 'wx' })
     chmodSync(file, 0o600)
   }

@@ -1,14 +1,11 @@
 /** Starts everything in its order, and stops it in the reverse. With WORKERS=n, n processes share the port. */
 import cluster from 'node:cluster'
 import { createServer, type Server } from 'node:http'
-import { enableCompileCache } from 'node:module'
-
-enableCompileCache()
-const { ConfigError, readConfig } = await import('./config.ts')
+import { ConfigError, readConfig } from './config.ts'
+import { start } from './start.ts'
 
 try {
   const config = readConfig(process.env)
-  const { start } = await import('./start.ts')
   await start(config, cluster, (listener): Server => createServer(listener))
 } catch (error) {
   if (error instanceof ConfigError || !(error instanceof Error))

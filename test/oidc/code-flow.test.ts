@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import * as client from 'openid-client'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
-import { authorize, Browser, redeem, type RelyingParty, relyingParty } from '../support/rp.ts'
+import { authorize, Browser, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
 
 describe('authorization code with PKCE by a third party', () => {
   let app: TestApp
@@ -20,11 +20,15 @@ describe('authorization code with PKCE by a third party', () => {
     const tokens = await redeem(rp, await authorize(app, rp, browser, ada))
     expect(tokens.token_type).to.equal('bearer')
     expect(tokens.claims()?.sub).to.equal(ada.id)
-    const { payload, protectedHeader } = await jwtVerify(tokens.access_token, createRemoteJWKSet(new URL(`${app.url}/oauth/jwks`)), {
-      issuer: app.url,
-      audience: app.url,
-      typ: 'at+jwt',
-    })
+    const { payload, protectedHeader } = await jwtVerify(
+      tokens.access_token,
+      createRemoteJWKSet(new URL(`${app.url}/oauth/jwks`)),
+      {
+        issuer: app.url,
+        audience: app.url,
+        typ: 'at+jwt',
+      },
+    )
     expect(protectedHeader.alg).to.equal('ES256')
     expect(payload.client_id).to.equal(rp.clientId)
     expect(payload.sid).to.equal(tokens.claims()?.sid ?? payload.sid)
@@ -48,7 +52,10 @@ describe('authorization code with PKCE by a third party', () => {
   })
 
   it('refuses an authorization request without PKCE', async () => {
-    const url = client.buildAuthorizationUrl(rp.config, { redirect_uri: 'https://rp.example.com/callback', scope: 'openid' })
+    const url = client.buildAuthorizationUrl(rp.config, {
+      redirect_uri: 'https://rp.example.com/callback',
+      scope: 'openid',
+    })
     const { left } = await new Browser(app.url).open(url.href)
     expect(left?.searchParams.get('error')).to.equal('invalid_request')
   })
@@ -68,7 +75,9 @@ describe('authorization code with PKCE by a third party', () => {
 
   it('gives one of fifty parallel uses of a refresh token tokens, and revokes them', async () => {
     const { refresh_token } = await redeem(rp, await authorize(app, rp, new Browser(app.url), ada))
-    const results = await Promise.allSettled(Array.from({ length: 50 }, () => client.refreshTokenGrant(rp.config, refresh_token!)))
+    const results = await Promise.allSettled(
+      Array.from({ length: 50 }, () => client.refreshTokenGrant(rp.config, refresh_token!)),
+    )
     const won = results.filter((r) => r.status === 'fulfilled')
     expect(won).to.have.length(1)
     const { access_token, refresh_token: next } = (won[0] as PromiseFulfilledResult<any>).value
@@ -80,7 +89,11 @@ describe('authorization code with PKCE by a third party', () => {
   it('signs Ada out at the end-session endpoint, and her tokens with the session', async () => {
     const browser = new Browser(app.url)
     const tokens = await redeem(rp, await authorize(app, rp, browser, ada))
-    const url = client.buildEndSessionUrl(rp.config, { id_token_hint: tokens.id_token!, post_logout_redirect_uri: 'https://rp.example.com/bye', state: 'x1' })
+    const url = client.buildEndSessionUrl(rp.config, {
+      id_token_hint: tokens.id_token!,
+      post_logout_redirect_uri: 'https://rp.example.com/bye',
+      state: 'x1',
+    })
     const page = await browser.open(url.href)
     expect(page.page).to.include('logout')
     const { left } = await browser.submit(page, { logout: 'yes' }, 'op.logoutForm')

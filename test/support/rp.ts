@@ -13,11 +13,18 @@ export interface RelyingParty {
 /** Registers a client as an administrator and discovers the provider as it. */
 export async function relyingParty(app: TestApp, fields: Record<string, unknown> = {}): Promise<RelyingParty> {
   const token = await app.admin()
-  const body = { client_name: 'Third party', redirect_uris: [REDIRECT], post_logout_redirect_uris: ['https://rp.example.com/bye'], ...fields }
+  const body = {
+    client_name: 'Third party',
+    redirect_uris: [REDIRECT],
+    post_logout_redirect_uris: ['https://rp.example.com/bye'],
+    ...fields,
+  }
   const made = await app.call('POST', '/clients', { token, body })
   if (made.status !== 201) throw new Error(`client: ${made.status} ${JSON.stringify(made.body)}`)
   const { client_id: clientId, client_secret: clientSecret } = made.body
-  const config = await client.discovery(new URL(app.url), clientId, clientSecret, undefined, { execute: [client.allowInsecureRequests] })
+  const config = await client.discovery(new URL(app.url), clientId, clientSecret, undefined, {
+    execute: [client.allowInsecureRequests],
+  })
   return { config, clientId, clientSecret }
 }
 
@@ -84,7 +91,10 @@ export class Browser {
     if (!form) throw new Error(`no form in ${from.page?.slice(0, 2000)}`)
     const target = /action="([^"]+)"/.exec(form[0])?.[1]?.replaceAll('&amp;', '&') ?? from.url
     const hidden = Object.fromEntries(
-      [...form[0].matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [name!, value!]),
+      [...form[0].matchAll(/<input type="hidden" name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [
+        name!,
+        value!,
+      ]),
     )
     return this.follow(await this.request(new URL(target, from.url).href, { form: { ...hidden, ...fields } }))
   }
@@ -126,4 +136,8 @@ export async function authorize(
 
 /** Redeems the code of a flow. */
 export const redeem = (rp: RelyingParty, flow: Flow) =>
-  client.authorizationCodeGrant(rp.config, flow.callback, { pkceCodeVerifier: flow.verifier, expectedState: flow.state, expectedNonce: flow.nonce })
+  client.authorizationCodeGrant(rp.config, flow.callback, {
+    pkceCodeVerifier: flow.verifier,
+    expectedState: flow.state,
+    expectedNonce: flow.nonce,
+  })

@@ -28,7 +28,8 @@ export async function startSmtp(): Promise<SmtpSink> {
       stream.on('data', (chunk) => chunks.push(chunk))
       stream.on('end', () => {
         const raw = decode(Buffer.concat(chunks).toString('utf8'))
-        for (const { address } of session.envelope.rcptTo) mails.push({ to: address, raw, link: (path) => linkIn(raw, path) })
+        for (const { address } of session.envelope.rcptTo)
+          mails.push({ to: address, raw, link: (path) => linkIn(raw, path) })
         done()
       })
     },
@@ -53,7 +54,9 @@ export async function startSmtp(): Promise<SmtpSink> {
 }
 
 const decode = (raw: string) =>
-  raw.replace(/=\r?\n/g, '').replace(/(?:=[0-9A-F]{2})+/g, (bytes) => Buffer.from(bytes.replaceAll('=', ''), 'hex').toString('utf8'))
+  raw
+    .replace(/=\r?\n/g, '')
+    .replace(/(?:=[0-9A-F]{2})+/g, (bytes) => Buffer.from(bytes.replaceAll('=', ''), 'hex').toString('utf8'))
 
 function linkIn(raw: string, path: string): string {
   const found = new RegExp(`https?://[^\\s"<>]+/${path}\\?token=[\\w-]+`).exec(raw)
