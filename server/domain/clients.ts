@@ -5,6 +5,7 @@ import { snake } from '../kernel/surface.ts'
 import type { Context } from './context.ts'
 import { secretPlace } from './directory.ts'
 import { newId } from './ids.ts'
+import { permissions } from './policy.ts'
 
 /** Ours, beside RFC 7591's metadata. */
 export interface ClientPolicy {
@@ -36,6 +37,7 @@ export async function create(
   const clientId = input.clientId ?? randomToken(16)
   const metadata: ClientMetadata = defaults(stored(input.metadata))
   checkPolicy(input.policy, metadata)
+  assertNoMoreThan(ctx, metadata)
   const confidential = SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
   if (input.clientSecret && !confidential)
     throw fail('VALIDATION_ERROR', 'client_secret: this token_endpoint_auth_method uses none')
@@ -102,10 +104,12 @@ export async function update(
 ): Promise<ClientView> {
   const row = await find(ctx, id)
   if (row.system) throw fail('ACCESS_DENIED', 'The built-in client cannot be changed')
+  assertNoMoreThan(ctx, row.metadata)
   const metadata: ClientMetadata = { ...row.metadata, ...stored(change.metadata) }
   for (const key of Object.keys(metadata)) if (metadata[key] === null) delete metadata[key]
   const policy = { requirePkce: row.require_pkce, ...change.policy }
   checkPolicy(policy, metadata)
+  assertNoMoreThan(ctx, metadata)
   const confidential = SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
   const hasSecret = await ctx.db('client_secrets').where({ tenant_id: ctx.tenant.id, client: row.id }).first('id')
   if (confidential && !hasSecret)
@@ -151,6 +155,7 @@ export async function regenerateSecret(
 ): Promise<{ clientId: string; clientSecret: string; previousExpiresAt: Date | null }> {
   const row = await find(ctx, id)
   if (row.system) throw fail('ACCESS_DENIED', 'The built-in client has no secret')
+  assertNoMoreThan(ctx, row.metadata)
   const secrets = () => ctx.db('client_secrets').where({ tenant_id: ctx.tenant.id, client: row.id })
   const latest = await secrets().orderBy('created_at', 'desc').first('id')
   if (latest) {
@@ -197,6 +202,16 @@ async function storeSecret(ctx: Context, client: string, secret: string): Promis
     secret_encrypted: ctx.out.sealing.seal(secret, secretPlace(ctx.tenant.id, id)),
     created_at: ctx.db.raw('clock_timestamp()'),
   })
+}
+
+/** Whoever sets up a client can act as it: nobody manages one that may do more than they may. */
+function assertNoMoreThan(ctx: Context, metadata: ClientMetadata): void {
+  const wanted = String(metadata.scope ?? '').split(' ')
+  const missing = wanted.find((scope) => Object.hasOwn(permissions, scope) && !ctx.actor?.permissions.has(scope))
+  if (missing)
+    throw fail('ACCESS_DENIED', `This needs the permission ${missing}, which the client has`, {
+      details: { permission: missing },
+    })
 }
 
 function checkPolicy(policy: ClientPolicy, metadata: ClientMetadata): void {

@@ -35,7 +35,7 @@ function check(ctx: Context, fields: Partial<ResourceFields>): void {
     throw fail('VALIDATION_ERROR', 'identifier must be an absolute URI without a fragment')
   }
   if (identifier === ctx.tenant.issuer) throw fail('CONFLICT', 'identifier: this is the address of Gatehouse itself')
-  const taken = scopes.find(({ name }) => name in permissions)
+  const taken = scopes.find(({ name }) => Object.hasOwn(permissions, name))
   if (taken) throw fail('CONFLICT', `scopes: ${taken.name} is a permission of Gatehouse's own API`)
 }
 

@@ -18,7 +18,7 @@ export function adaptModels(provider: Provider, tenant: Tenant, directory: Direc
   const models = provider as any
   adaptClients(models, tenant, directory)
   adaptParams(models)
-  for (const Model of [models.AccessToken, models.ClientCredentials]) adaptAccessTokens(Model, tenant)
+  for (const Model of [models.AccessToken, models.ClientCredentials]) adaptAccessTokens(Model, tenant, directory)
   adaptRefreshTokens(models)
   // One id for a session everywhere: sessions list, sid of tokens, logout tokens.
   models.Session.prototype.ensureClientContainer = function (clientId: string) {
@@ -78,7 +78,7 @@ function adaptParams(models: AnyToken): void {
   })
 }
 
-function adaptAccessTokens(Model: AnyToken, tenant: Tenant): void {
+function adaptAccessTokens(Model: AnyToken, tenant: Tenant, directory: Directory): void {
   const findStored = Model.find
   const libraryValue = Model.prototype.getValueAndPayload
   const kind = Model.name
@@ -125,6 +125,8 @@ function adaptAccessTokens(Model: AnyToken, tenant: Tenant): void {
     }
     const claims = verifyAccessToken(tenant, jwt)
     if (!claims || (kind === 'ClientCredentials') !== (claims.sub === claims.client_id && !claims.gid)) return undefined
+    // Nothing else stands behind a token of client_credentials, and nothing of a deleted client is good any more.
+    if (!(await directory.client(tenant.id, claims.client_id))) return undefined
     return fromClaims(Model, tenant, unit, claims)
   }
 
