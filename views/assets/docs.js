@@ -32,6 +32,8 @@ new MutationObserver(() => {
   for (const field of box.querySelectorAll('textarea:not([aria-label]), select:not([aria-label])')) {
     if (!field.labels?.length) field.setAttribute('aria-label', box.dataset.body)
   }
+  // Its label holds nothing but itself.
+  box.querySelector('#servers:not([aria-label])')?.setAttribute('aria-label', box.dataset.server)
   for (const button of box.querySelectorAll('.close-modal:not([aria-label])')) {
     button.setAttribute('aria-label', box.dataset.close)
   }
