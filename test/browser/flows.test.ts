@@ -310,6 +310,8 @@ describe('hosted pages in Chromium', function () {
     await second.goto(two.href)
     await signInAndAllow(who, jon)
     expect((await redeem(rp, third, one)).claims()!.sub).to.equal(jon.id)
+    await signInAndAllow({ ...who, page: second }, jon)
+    expect((await redeem(rp, third, two)).claims()!.sub).to.equal(jon.id)
     await who.close()
   })
 
@@ -349,14 +351,17 @@ describe('hosted pages in Chromium', function () {
     const quiet = await open(who, { prompt: 'none' })
     const first = await redeem(rp, third, quiet)
 
-    await app
-      .db('sessions')
-      .where({ user_id: kim.id })
-      .update({
-        payload: app.db.raw(`payload || jsonb_build_object('loginTs', (payload->>'loginTs')::int - 100)`),
-      })
-    for (const extra of [{ prompt: 'login' }, { max_age: '50' }]) {
-      const asked = await open(who, extra as Record<string, string>)
+    const makeOlder = () =>
+      app
+        .db('sessions')
+        .where({ user_id: kim.id })
+        .update({
+          payload: app.db.raw(`payload || jsonb_build_object('loginTs', (payload->>'loginTs')::int - 100)`),
+        })
+    const wishes: Record<string, string>[] = [{ prompt: 'login' }, { max_age: '50' }]
+    for (const extra of wishes) {
+      await makeOlder()
+      const asked = await open(who, extra)
       expect(await page.locator('.notice').innerText()).to.include('sign in again')
       expect(await page.locator('#email').inputValue()).to.equal(kim.email)
       await look(who, 'login-again')
@@ -364,7 +369,6 @@ describe('hosted pages in Chromium', function () {
       await page.getByText('Back in the app').waitFor()
       const again = await redeem(rp, third, asked)
       expect(again.claims()!.sub).to.equal(kim.id)
-      expect(again.claims()!.auth_time as number).to.be.greaterThan((first.claims()!.auth_time as number) - 100)
       if ('max_age' in extra) expect(again.claims()!.auth_time).to.be.closeTo(Date.now() / 1000, 20)
     }
     await open(who, { max_age: '5000', prompt: 'none' })
