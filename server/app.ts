@@ -8,6 +8,7 @@ import { preparePage, showFailure } from '../interactions/page.ts'
 import { providerPages } from '../interactions/provider-pages.ts'
 import { pageRoutes } from '../interactions/routes.ts'
 import { createKernel, toFailure } from './api/pipeline.ts'
+import { cors } from './cors.ts'
 import type { Deps } from './deps.ts'
 import { createFront } from './front.ts'
 import { createProbes, type Readiness } from './health.ts'
@@ -41,6 +42,7 @@ export function createApp(deps: Deps, readiness: Readiness): App {
   koa.use(assets())
   koa.use(pageRoutes(out, oidc, providers).routes())
   koa.use(documents(deps).routes())
+  koa.use(cors)
   const selfRouter = surfaceRouter(kernel, selfSurfaces)
   koa.use(selfRouter.routes())
   const admin = adminApp(kernel, adminSurfaces)
@@ -49,7 +51,7 @@ export function createApp(deps: Deps, readiness: Readiness): App {
   koa.use(notFound)
 
   const handle = koa.callback()
-  admin.middleware.unshift((ctx, next) => guard(deps, ctx, next))
+  admin.middleware.unshift((ctx, next) => guard(deps, ctx, next), cors)
   const adminHandle = admin.use(notFound).callback()
 
   const probe = createProbes(deps, readiness)

@@ -6,6 +6,7 @@ import type { Context } from './context.ts'
 import { secretPlace } from './directory.ts'
 import { newId } from './ids.ts'
 import { permissions } from './policy.ts'
+import { ownPart, ownScopes, words } from './scopes.ts'
 
 /** Ours, beside RFC 7591's metadata. */
 export interface ClientPolicy {
@@ -38,11 +39,17 @@ export async function create(
   const metadata: ClientMetadata = defaults(stored(input.metadata))
   checkPolicy(input.policy, metadata)
   assertNoMoreThan(ctx, metadata)
+  await assertKnownScopes(ctx, metadata)
   const confidential = SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
   if (input.clientSecret && !confidential)
     throw fail('VALIDATION_ERROR', 'client_secret: this token_endpoint_auth_method uses none')
   const secret = confidential ? (input.clientSecret ?? randomToken()) : undefined
-  ctx.oidc.checkClient(ctx, { ...metadata, client_id: clientId, ...(secret && { client_secret: secret }) })
+  ctx.oidc.checkClient(ctx, {
+    ...metadata,
+    scope: ownPart(metadata.scope),
+    client_id: clientId,
+    ...(secret && { client_secret: secret }),
+  })
   const [row] = await ctx
     .db('clients')
     .insert({
@@ -110,12 +117,14 @@ export async function update(
   const policy = { requirePkce: row.require_pkce, ...change.policy }
   checkPolicy(policy, metadata)
   assertNoMoreThan(ctx, metadata)
+  await assertKnownScopes(ctx, metadata)
   const confidential = SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
   const hasSecret = await ctx.db('client_secrets').where({ tenant_id: ctx.tenant.id, client: row.id }).first('id')
   if (confidential && !hasSecret)
     throw fail('VALIDATION_ERROR', 'token_endpoint_auth_method: make a secret first (secret/regenerate)')
   ctx.oidc.checkClient(ctx, {
     ...metadata,
+    scope: ownPart(metadata.scope),
     client_id: row.client_id,
     ...(confidential && { client_secret: 'x'.repeat(64) }),
   })
@@ -206,12 +215,22 @@ async function storeSecret(ctx: Context, client: string, secret: string): Promis
 
 /** Whoever sets up a client can act as it: nobody manages one that may do more than they may. */
 function assertNoMoreThan(ctx: Context, metadata: ClientMetadata): void {
-  const wanted = String(metadata.scope ?? '').split(' ')
-  const missing = wanted.find((scope) => Object.hasOwn(permissions, scope) && !ctx.actor?.permissions.has(scope))
+  const missing = words(metadata.scope).find(
+    (scope) => Object.hasOwn(permissions, scope) && !ctx.actor?.permissions.has(scope),
+  )
   if (missing)
     throw fail('ACCESS_DENIED', `This needs the permission ${missing}, which the client has`, {
       details: { permission: missing },
     })
+}
+
+async function assertKnownScopes(ctx: Context, metadata: ClientMetadata): Promise<void> {
+  const foreign = words(metadata.scope).filter((scope) => !ownScopes.has(scope))
+  if (foreign.length === 0) return
+  const resources = await ctx.db('resources').where({ tenant_id: ctx.tenant.id }).select('scopes')
+  const known = new Set(resources.flatMap((resource) => resource.scopes.map((scope: { name: string }) => scope.name)))
+  const unknown = foreign.find((scope) => !known.has(scope))
+  if (unknown !== undefined) throw fail('VALIDATION_ERROR', `scope: no API resource has the scope ${unknown}`)
 }
 
 function checkPolicy(policy: ClientPolicy, metadata: ClientMetadata): void {

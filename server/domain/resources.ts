@@ -2,7 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
-import { permissions } from './policy.ts'
+import { ownScopes } from './scopes.ts'
 
 export interface ResourceFields {
   identifier: string
@@ -35,8 +35,8 @@ function check(ctx: Context, fields: Partial<ResourceFields>): void {
     throw fail('VALIDATION_ERROR', 'identifier must be an absolute URI without a fragment')
   }
   if (identifier === ctx.tenant.issuer) throw fail('CONFLICT', 'identifier: this is the address of Gatehouse itself')
-  const taken = scopes.find(({ name }) => Object.hasOwn(permissions, name))
-  if (taken) throw fail('CONFLICT', `scopes: ${taken.name} is a permission of Gatehouse's own API`)
+  const taken = scopes.find(({ name }) => ownScopes.has(name))
+  if (taken) throw fail('CONFLICT', `scopes: ${taken.name} is a scope of Gatehouse itself`)
 }
 
 export async function create(ctx: Context, fields: ResourceFields): Promise<ResourceView> {

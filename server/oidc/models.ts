@@ -7,6 +7,7 @@ import type { Provider } from 'oidc-provider'
 import { findPerson, loadStanding, markOnce, type Unit, units } from '../../adapters/oidc.ts'
 import { randomToken } from '../../adapters/sealing.ts'
 import type { ClientRecord, Directory, Tenant } from '../domain/directory.ts'
+import { ownPart } from '../domain/scopes.ts'
 import { type AccessTokenClaims, looksLikeJwt, signAccessToken, verifyAccessToken } from './jwt.ts'
 
 /** What the provider sees in place of a JWT at introspection and revocation (it refuses structured tokens there). */
@@ -39,6 +40,7 @@ function adaptClients(models: AnyToken, tenant: Tenant, directory: Directory): v
     if (!client) {
       client = new models.Client({
         ...record.metadata,
+        scope: ownPart(record.metadata.scope),
         client_id: record.clientId,
         ...(record.secrets[0] && { client_secret: record.secrets[0].secret }),
       })

@@ -7,7 +7,7 @@ import { flush, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oid
 import type { Outside } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { newId } from '../domain/ids.ts'
-import { permissions } from '../domain/policy.ts'
+import { ownScopes, words } from '../domain/scopes.ts'
 import { readText } from '../kernel/body.ts'
 import { Failure } from '../kernel/errors.ts'
 import { claimsByScope, claimsOf } from './account.ts'
@@ -45,20 +45,6 @@ export const cookieNames = (tenant: Tenant) => {
   return { session: `gh_session${suffix}`, interaction: `gh_interaction${suffix}`, resume: `gh_resume${suffix}` }
 }
 const GRANT_TTL = 400 * 86_400
-
-/** Scopes a client may be given besides the permissions of our own API. */
-export const identityScopes = [
-  'openid',
-  'profile',
-  'email',
-  'phone',
-  'address',
-  'offline_access',
-  'roles',
-  'permissions',
-  'tenant',
-  'account',
-]
 
 export function createProvider(out: Outside, tenant: Tenant, pages: ProviderPages): Provider {
   const provider = new Provider(tenant.issuer, configuration(out, tenant, pages) as any)
@@ -236,7 +222,7 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
     },
     routes: OIDC_ROUTES,
     claims: claimsByScope,
-    scopes: [...identityScopes, ...Object.keys(permissions)],
+    scopes: [...ownScopes],
     responseTypes: ['code'],
     allowOmittingSingleRegisteredRedirectUri: false,
     clientDefaults: {
@@ -266,7 +252,8 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
         enabled: true,
         defaultResource: (_ctx: unknown, _client: unknown, oneOf?: string[]) => oneOf?.[0],
         useGrantedResource: () => true,
-        getResourceServerInfo: (_ctx: unknown, identifier: string) => resourceServer(tenant, identifier),
+        getResourceServerInfo: (_ctx: unknown, identifier: string, client: any) =>
+          resourceServer(tenant, identifier, client),
       },
       rpInitiatedLogout: {
         enabled: true,
@@ -342,14 +329,17 @@ function mayIntrospect(_ctx: unknown, client: any, token: any): boolean {
   return audience.includes(client.clientId) || Boolean(client.scope?.split(' ').includes('tokens:introspect'))
 }
 
-async function resourceServer(tenant: Tenant, identifier: string) {
+/** RFC 8707: the resource as this client may use it. One with scopes is closed to clients that were given none of them. */
+async function resourceServer(tenant: Tenant, identifier: string, client: any) {
   const found = tenant.resources.get(identifier)
-  if (!found) {
+  const given = new Set(words(client.record.metadata.scope))
+  const scopes = found?.scopes.map((s) => s.name).filter((name) => given.has(name)) ?? []
+  if (!found || (found.scopes.length > 0 && scopes.length === 0)) {
     const { errors } = await import('oidc-provider')
-    throw new errors.InvalidTarget()
+    throw new errors.InvalidTarget(found ? 'this client may not use the resource' : undefined)
   }
   return {
-    scope: found.scopes.map((s) => s.name).join(' '),
+    scope: scopes.join(' '),
     audience: identifier,
     accessTokenFormat: found.tokenFormat,
     accessTokenTTL: found.tokenLifetime,

@@ -1,0 +1,22 @@
+/** Browsers of the tenant's allowed origins may call the API with bearer tokens; no cookies, so no credentials (Fetch, CORS). */
+import type { Context as KoaContext } from 'koa'
+
+const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE'
+const HEADERS = 'authorization, content-type, if-match, accept-language'
+const EXPOSED =
+  'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, WWW-Authenticate, X-Request-Id, ETag, Location'
+
+export async function cors(koa: KoaContext, next: () => Promise<void>): Promise<void> {
+  koa.vary('Origin')
+  const origin = koa.get('origin')
+  if (!origin || !koa.req.gatehouse.tenant.settings.allowed_origins.includes(origin)) return next()
+  koa.set('Access-Control-Allow-Origin', origin)
+  if (koa.method !== 'OPTIONS' || !koa.get('access-control-request-method')) {
+    koa.set('Access-Control-Expose-Headers', EXPOSED)
+    return next()
+  }
+  koa.set('Access-Control-Allow-Methods', METHODS)
+  koa.set('Access-Control-Allow-Headers', HEADERS)
+  koa.set('Access-Control-Max-Age', '600')
+  koa.status = 204
+}
