@@ -6,7 +6,8 @@ import { decodeJwt } from 'jose'
 import { units } from '../adapters/oidc.ts'
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
-import { type Attempt, afterSuccess, provePassword } from '../server/domain/login.ts'
+import { noteSignIn, owesSecondFactor, type Proof, settle } from '../server/domain/attempts.ts'
+import { proofOf, provePassword } from '../server/domain/login.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import { showConsent } from './consent.ts'
@@ -66,8 +67,8 @@ export const login: StepHandler = async (s) => {
   if (Object.keys(errors).length) return showLogin(s, { form, errors, status: 400 })
   await spend(ctx, { name: 'login', count: 10, seconds: 900 })
   try {
-    const attempt = await provePassword(ctx, { email: form.email!, password: form.password! })
-    await finishLogin(s, attempt)
+    const proven = await provePassword(ctx, { email: form.email!, password: form.password! })
+    await prove(s, proofOf(proven))
   } catch (error) {
     if ((error as Failure).code === 'EMAIL_VERIFICATION_REQUIRED') return askToVerify(s, form.email!)
     const mendable = fieldErrors(error)
@@ -84,16 +85,19 @@ async function askToVerify(s: Step, email: string): Promise<void> {
   showMailSent(s, email)
 }
 
-async function finishLogin(s: Step, attempt: Attempt): Promise<void> {
-  const { ctx, interaction } = s
-  const unit = units.getStore()!
-  unit.also.push(...afterSuccess(attempt))
-  ctx.event('login.success', {
-    userId: attempt.user.id,
-    clientId: interaction.params.client_id,
-    data: { amr: ['pwd'] },
-  })
-  await signedIn(s, attempt.user.id)
+/** A first factor is proven: go on to the second, or be done. */
+export async function prove(s: Step, proof: Proof): Promise<void> {
+  const { ctx, interaction, koa } = s
+  if (owesSecondFactor(ctx, proof)) {
+    const where = { clientId: interaction.params.client_id, interactionId: interaction.uid }
+    await transact(ctx, (inner) => settle(inner, proof, where))
+    koa.status = 303
+    return koa.redirect(`${s.at}/mfa`)
+  }
+  const { user, amr, also } = proof
+  units.getStore()!.also.push(...also, noteSignIn(user))
+  ctx.event('login.success', { userId: user.id, clientId: interaction.params.client_id, data: { amr } })
+  await signedIn(s, user.id, amr)
 }
 
 /** Continue as who is signed in, or as somebody else. */

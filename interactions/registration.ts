@@ -46,7 +46,7 @@ export const register: StepHandler = async (s) => {
       clientId: s.interaction.params.client_id,
       data: { amr: ['pwd'], after: 'registration' },
     })
-    await signedIn(s, user.id)
+    await signedIn(s, user.id, ['pwd'])
   } catch (error) {
     const mendable = fieldErrors(error)
     if (!mendable) throw error

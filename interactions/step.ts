@@ -1,6 +1,7 @@
 /** What every step of an authorization request shares: the stored interaction, and the way back to the provider. */
 import type { Context as KoaContext } from 'koa'
 import { flush, newUnit, units } from '../adapters/oidc.ts'
+import { acrOf } from '../server/domain/attempts.ts'
 import type { Context, Outside } from '../server/domain/context.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
 import { fail } from '../server/kernel/errors.ts'
@@ -65,9 +66,9 @@ export async function finish(s: Step, result: object): Promise<void> {
 }
 
 /** The result of a proven sign-in, which also answers the question who is signing in. */
-export const signedIn = (s: Step, userId: string): Promise<void> =>
+export const signedIn = (s: Step, userId: string, amr: string[]): Promise<void> =>
   finish(s, {
-    login: { accountId: userId, amr: ['pwd'], remember: true },
+    login: { accountId: userId, amr, acr: acrOf(amr), remember: true },
     ...(s.interaction.prompt.name === 'select_account' && { select_account: {} }),
   })
 

@@ -2,10 +2,12 @@
 import type { Knex } from 'knex'
 import * as foundation from './0001_foundation.ts'
 import * as limits from './0002_limits.ts'
+import * as signIn from './0003_sign_in.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
   '0002_limits': limits,
+  '0003_sign_in': signIn,
 }
 
 const source: Knex.MigrationSource<string> = {

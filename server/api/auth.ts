@@ -1,10 +1,12 @@
 /** Registering, signing in and out, refreshing: the direct-login API. */
 import * as accounts from '../domain/accounts.ts'
+import { settle } from '../domain/attempts.ts'
 import { operation } from '../domain/context.ts'
 import * as login from '../domain/login.ts'
 import * as sessions from '../domain/sessions.ts'
 import { definitions } from '../domain/settings.ts'
-import { anything, email, nothing, object, optional, record, resource, string, text } from '../kernel/schema.ts'
+import { anything, email, nothing, object, optional, record, string, text } from '../kernel/schema.ts'
+import { answerLogin, LoginAnswer } from './login-answer.ts'
 import { Done, done, Password, personNames, Tokens, User, userView } from './shapes.ts'
 
 const tag = 'Authentication'
@@ -52,15 +54,9 @@ export const signIn = operation({
   ],
   input: object({ email: email(), password: Password }),
   example: { email: 'user@example.com', password: 'SecurePassword123!' },
-  output: resource('LoginResult', { user: User, tokens: Tokens }),
+  output: LoginAnswer,
   prepare: login.provePassword,
-  async run(ctx, _input, attempt) {
-    const tokens = await ctx.oidc.signIn(ctx, attempt, { amr: ['pwd'] })
-    return {
-      user: userView(attempt.user),
-      tokens: { ...tokens, refreshToken: tokens.refreshToken!, tokenType: 'Bearer' as const },
-    }
-  },
+  run: async (ctx, _input, proven) => answerLogin(ctx, await settle(ctx, login.proofOf(proven))),
 })
 
 export const refresh = operation({

@@ -8,8 +8,8 @@ import type { Passwords } from '../../adapters/passwords.ts'
 import type { Sealing } from '../../adapters/sealing.ts'
 import type { Config } from '../config.ts'
 import { operationsOf } from '../kernel/operation.ts'
+import type { Proof } from './attempts.ts'
 import type { Directory, Tenant } from './directory.ts'
-import type { Attempt } from './login.ts'
 
 /** Adapters and process-wide state, made once in server/deps.ts. */
 export interface Outside {
@@ -108,7 +108,7 @@ export interface TokenSet {
 /** What the domain needs from the OpenID provider; the only port to it. */
 export interface OidcPort {
   /** Opens an API session for the user and issues the same kinds of tokens as the token endpoint. */
-  signIn(ctx: Context, attempt: Attempt, details: { amr: string[]; clientId?: string | undefined }): Promise<TokenSet>
+  signIn(ctx: Context, proof: Proof, details?: { clientId?: string | undefined }): Promise<TokenSet>
   /** Throws VALIDATION_ERROR for metadata the provider would refuse. */
   checkClient(ctx: Context, metadata: Record<string, unknown>): void
   /** The token endpoint's refresh_token grant. */

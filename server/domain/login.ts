@@ -5,8 +5,9 @@
 import { named } from '../../adapters/knex.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
-import { fail } from '../kernel/errors.ts'
-import type { Context, UserRow } from './context.ts'
+import { type Failure, fail } from '../kernel/errors.ts'
+import { assertMaySignIn, PERSON_EXTRAS, type Person, type Proof } from './attempts.ts'
+import type { Context } from './context.ts'
 import { emailKey } from './users.ts'
 
 /** Failures from one address on one account before back-off starts; then 30 s, doubling to 15 min. */
@@ -14,8 +15,8 @@ const PAIR_FREE = 5
 /** Failures on one account from anywhere within the hour; then only addresses that signed in before may try. */
 const ACCOUNT_FREE = 100
 
-export interface Attempt {
-  user: UserRow & { role_ids: string[] }
+export interface PasswordProof {
+  user: Person
   credentialId: string
   /** The stored hash was made with other parameters: replace it. */
   rehash: string | undefined
@@ -46,7 +47,7 @@ const BEGIN = `with hit as (
     exists (select 1 from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.ip = $5::inet
       and s.created_at > now() - interval '90 days') as known_address,
     ${USER_COLUMNS.map((c) => `u.${c}`).join(', ')},
-    array(select role_id from user_roles r where r.tenant_id = $1 and r.user_id = u.id) as role_ids,
+    ${PERSON_EXTRAS},
     c.id as credential_id, c.secret
   from (select 1) one
   left join users u on u.tenant_id = $1 and u.email_key = $4 and u.deleted_at is null
@@ -70,7 +71,7 @@ export async function forgiveFailures(ctx: Context, email: string): Promise<void
  * Proves the password. Fails with INVALID_CREDENTIALS (also for unknown accounts and accounts without a password),
  * ACCOUNT_DISABLED (after the right password only), RATE_LIMITED (back-off), UNAVAILABLE (hashing is overloaded).
  */
-export async function provePassword(ctx: Context, input: { email: string; password: string }): Promise<Attempt> {
+export async function provePassword(ctx: Context, input: { email: string; password: string }): Promise<PasswordProof> {
   const key = emailKey(input.email)
   const [pair, account] = countersOf(ctx, key)
   const [found] = await named(ctx.out.db, 'login_begin', BEGIN, [ctx.tenant.id, pair, account, key, ctx.request.ip])
@@ -84,10 +85,11 @@ export async function provePassword(ctx: Context, input: { email: string; passwo
     : await pretend(ctx, input.password)
   if (!ok) throw await refused(ctx, found.id ?? undefined, 'INVALID_CREDENTIALS')
   const { credential_id, secret, pair_refused, account_refused, retry_after, known_address, ...user } = found
-  if (user.status !== 'active') throw await refused(ctx, user.id, 'ACCOUNT_DISABLED')
-  if (user.locked_until && user.locked_until > new Date()) throw await refused(ctx, user.id, 'ACCOUNT_LOCKED')
-  if (ctx.tenant.settings.require_verified_email && !user.email_verified_at)
-    throw await refused(ctx, user.id, 'EMAIL_VERIFICATION_REQUIRED')
+  try {
+    assertMaySignIn(ctx, user)
+  } catch (error) {
+    throw await refused(ctx, user.id, (error as Failure).code as keyof typeof words)
+  }
   return {
     user,
     credentialId: credential_id,
@@ -115,31 +117,28 @@ async function refused(ctx: Context, userId: string | undefined, code: keyof typ
   return fail(code, words[code])
 }
 
-/** What a proven attempt leaves behind, as parts of the statement that opens the session: counters cleared, use noted. */
-export function afterSuccess(
-  attempt: Attempt,
-): { shape: string; sql: (bind: (value: unknown, type: string) => string) => string }[] {
-  const { user, credentialId, rehash, counters } = attempt
-  return [
-    {
-      shape: 'login-pair',
-      sql: (bind) => `delete from login_counters where tenant_id = $1 and key = ${bind(counters[0], 'bytea')}`,
-    },
-    {
-      shape: 'login-account',
-      sql: (bind) =>
-        `update login_counters set failures = greatest(0, failures - 1) where tenant_id = $1 and key = ${bind(counters[1], 'bytea')}`,
-    },
-    {
-      shape: 'login-user',
-      sql: (bind) => `update users set last_login_at = now() where tenant_id = $1 and id = ${bind(user.id, 'uuid')}`,
-    },
-    {
-      shape: 'login-credential',
-      sql: (
-        bind,
-      ) => `update credentials set last_used_at = now(), secret = coalesce(${bind(rehash ?? null, 'text')}, secret)
-        where tenant_id = $1 and id = ${bind(credentialId, 'uuid')}`,
-    },
-  ]
+/** The proof, with what a right password leaves behind: counters cleared, use noted, an outdated hash replaced. */
+export function proofOf({ user, credentialId, rehash, counters }: PasswordProof): Proof {
+  return {
+    user,
+    amr: ['pwd'],
+    also: [
+      {
+        shape: 'login-pair',
+        sql: (bind) => `delete from login_counters where tenant_id = $1 and key = ${bind(counters[0], 'bytea')}`,
+      },
+      {
+        shape: 'login-account',
+        sql: (bind) => `update login_counters set failures = greatest(0, failures - 1)
+          where tenant_id = $1 and key = ${bind(counters[1], 'bytea')}`,
+      },
+      {
+        shape: 'login-credential',
+        sql: (
+          bind,
+        ) => `update credentials set last_used_at = now(), secret = coalesce(${bind(rehash ?? null, 'text')}, secret)
+          where tenant_id = $1 and id = ${bind(credentialId, 'uuid')}`,
+      },
+    ],
+  }
 }

@@ -4,11 +4,11 @@ import { inject } from 'light-my-request'
 import type { Provider } from 'oidc-provider'
 import { flush, newUnit, units } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
+import { acrOf, noteSignIn } from '../domain/attempts.ts'
 import type { Context, OidcPort, Outside, TokenSet } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { type Pending, takeEvents } from '../domain/events.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
-import { afterSuccess } from '../domain/login.ts'
 import { fail } from '../kernel/errors.ts'
 import { saveGrant } from './grants.ts'
 import { createProvider, OIDC_ROUTES, type ProviderPages } from './provider.ts'
@@ -40,9 +40,9 @@ export function createProviders(out: Outside, pages: ProviderPages): Providers {
 const DIRECT_SCOPE = 'openid profile email phone address roles permissions tenant account'
 
 export const createOidcPort = (providers: Providers): OidcPort => ({
-  async signIn(ctx, attempt, { amr, clientId = DIRECT_CLIENT }) {
+  async signIn(ctx, proof, { clientId = DIRECT_CLIENT } = {}) {
     const models = providers.of(ctx.tenant).provider as any
-    const { user } = attempt
+    const { user, amr } = proof
     const unit = newUnit({
       tenantId: ctx.tenant.id,
       db: ctx.db,
@@ -50,13 +50,13 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
       userAgent: ctx.request.userAgent,
       clientId,
       sessionKind: 'api',
-      also: afterSuccess(attempt),
+      also: [...proof.also, noteSignIn(user)],
     })
     unit.people.set(user.id, user)
     return units.run(unit, async () => {
       const client = await models.Client.find(clientId)
       const session = new models.Session({})
-      session.loginAccount({ accountId: user.id, amr })
+      session.loginAccount({ accountId: user.id, amr, acr: acrOf(amr) })
       const grant = new models.Grant({ accountId: user.id, clientId })
       grant.addOIDCScope(DIRECT_SCOPE)
       const grantId = await saveGrant(grant, session.uid)

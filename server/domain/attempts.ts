@@ -1,0 +1,243 @@
+/**
+ * Login attempts: the one place that decides what a sign-in still owes. Password, magic link, passkey, social login and
+ * reset all bring a proof here; the answer is either a finished sign-in or a stored attempt that waits for a second factor.
+ */
+import { flush, newUnit, USER_COLUMNS } from '../../adapters/oidc.ts'
+import { randomToken, sha256 } from '../../adapters/sealing.ts'
+import { fail } from '../kernel/errors.ts'
+import type { Context, UserRow } from './context.ts'
+import { newId } from './ids.ts'
+
+/** Seconds. */
+const LIFETIME = 300
+const TRIES = 5
+
+/** A person with what signing in needs to know of them. */
+export type Person = UserRow & {
+  role_ids: string[]
+  /** Types of proven second factors: totp, email, sms, webauthn, backup_codes. */
+  factors: string[]
+  preferred_factor: string | null
+  required_actions: string[]
+}
+
+/** A part of the statement that opens the session. */
+export interface Part {
+  shape: string
+  sql(bind: (value: unknown, type: string) => string): string
+}
+
+/** Somebody proved who they are, in these ways (RFC 8176 names). */
+export interface Proof {
+  user: Person
+  amr: string[]
+  also: Part[]
+  /** A device that may skip the second factor; see devices.ts. */
+  deviceTrusted?: boolean
+}
+
+export type Outcome =
+  | { kind: 'done'; proof: Proof }
+  | {
+      kind: 'mfa_required'
+      userId: string
+      /** Binds the rest of the sign-in to this caller. */
+      mfaToken: string
+      methods: string[]
+      preferred: string
+      /** True when the person has no factor yet and must enrol one now. */
+      enrol: boolean
+      /** Seconds. */
+      expiresIn: number
+    }
+
+export interface Attempt {
+  id: string
+  userId: string
+  clientId: string | null
+  interactionId: string | null
+  amr: string[]
+  tries: number
+  data: Record<string, any>
+  challenge: string | null
+}
+
+/** Ways that are two factors in themselves: a passkey with user verification. */
+const isStrong = (amr: string[]) => amr.includes('mfa') || (amr.includes('hwk') && amr.includes('user'))
+
+/** Whether the proof is not enough by itself. */
+export function owesSecondFactor(ctx: Pick<Context, 'tenant'>, { user, amr, deviceTrusted }: Proof): boolean {
+  const { mfa_policy: policy } = ctx.tenant.settings
+  if (policy === 'off' || isStrong(amr) || deviceTrusted) return false
+  return secondFactors(user, amr).length > 0 || policy === 'required' || user.required_actions.includes('enrol_mfa')
+}
+
+/** What the proof still owes. Runs in a transaction; `interactionId` binds the attempt to hosted pages. */
+export async function settle(
+  ctx: Context,
+  proof: Proof,
+  where: { clientId?: string | undefined; interactionId?: string | undefined } = {},
+): Promise<Outcome> {
+  const { user, amr, also } = proof
+  assertMaySignIn(ctx, user)
+  if (!owesSecondFactor(ctx, proof)) return { kind: 'done', proof }
+  const factors = secondFactors(user, amr)
+  await flush(
+    newUnit({ tenantId: ctx.tenant.id, db: ctx.db, ip: ctx.request.ip, userAgent: ctx.request.userAgent, also }),
+  )
+  const mfaToken = randomToken()
+  const id = newId()
+  await ctx.db('login_attempts').insert({
+    tenant_id: ctx.tenant.id,
+    id,
+    token_hash: sha256(mfaToken),
+    user_id: user.id,
+    client_id: where.clientId ?? null,
+    interaction_id: where.interactionId ?? null,
+    amr,
+    caller_hash: callerHash(ctx),
+    expires_at: ctx.db.raw('now() + make_interval(secs => ?)', [LIFETIME]),
+  })
+  ctx.event('login.mfa_required', { userId: user.id, clientId: where.clientId, data: { amr, factors } })
+  const preferred =
+    user.preferred_factor && factors.includes(user.preferred_factor) ? user.preferred_factor : (factors[0] ?? 'totp')
+  return {
+    kind: 'mfa_required',
+    userId: user.id,
+    mfaToken,
+    methods: factors,
+    preferred,
+    enrol: factors.length === 0,
+    expiresIn: LIFETIME,
+  }
+}
+
+/** Factors that add something to what was proven already: mail after a mailed link proves nothing new. */
+export function secondFactors(user: Person, amr: string[]): string[] {
+  const order = ['webauthn', 'totp', 'sms', 'email']
+  const usable = order.filter(
+    (f) =>
+      user.factors.includes(f) && !(f === 'email' && amr.includes('email')) && !(f === 'sms' && amr.includes('sms')),
+  )
+  return usable.length && user.factors.includes('backup_codes') ? [...usable, 'backup_codes'] : usable
+}
+
+/** Nobody who may not act gets past here, whichever way they came. */
+export function assertMaySignIn(ctx: Context, user: Person): void {
+  if (user.status !== 'active') throw fail('ACCOUNT_DISABLED', 'This account is disabled')
+  if (user.locked_until && user.locked_until > new Date()) throw fail('ACCOUNT_LOCKED', 'This account is locked')
+  if (ctx.tenant.settings.require_verified_email && !user.email_verified_at) {
+    throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
+  }
+}
+
+const callerHash = (ctx: Context) => sha256(`${ctx.request.ip}\n${ctx.request.userAgent}`)
+
+/**
+ * The live attempt of mfa_token; or of user_id alone while exactly one is live for that person from this address and
+ * user agent (the documents' clients send no more). UNAUTHORIZED when there is none.
+ */
+export async function find(
+  ctx: Context,
+  by: { mfaToken?: string | undefined; userId?: string | undefined; interactionId?: string },
+): Promise<Attempt> {
+  const live = ctx
+    .db('login_attempts')
+    .where({ tenant_id: ctx.tenant.id, finished_at: null })
+    .where('expires_at', '>', ctx.db.fn.now())
+    .where('tries', '<', TRIES)
+  if (by.mfaToken) live.where({ token_hash: sha256(by.mfaToken) })
+  else if (by.interactionId) live.where({ interaction_id: by.interactionId })
+  else if (by.userId) live.where({ user_id: by.userId, caller_hash: callerHash(ctx), interaction_id: null })
+  else throw gone()
+  const rows = await live.orderBy('created_at', 'desc').limit(2)
+  const row = rows[0]
+  if (!row || (rows.length > 1 && !by.interactionId) || (by.userId && row.user_id !== by.userId)) throw gone()
+  return {
+    id: row.id,
+    userId: row.user_id,
+    clientId: row.client_id,
+    interactionId: row.interaction_id,
+    amr: row.amr,
+    tries: row.tries,
+    data: row.data,
+    challenge: row.challenge,
+  }
+}
+
+const gone = () => fail('UNAUTHORIZED', 'There is no sign-in waiting for a second factor. Sign in again')
+
+/** Counts a try before the code is looked at, so that parallel guesses are counted one by one. UNAUTHORIZED when used up. */
+export async function countTry(ctx: Context, attempt: Attempt): Promise<void> {
+  const counted = await ctx.out
+    .db('login_attempts')
+    .where({ tenant_id: ctx.tenant.id, id: attempt.id, finished_at: null })
+    .where('tries', '<', TRIES)
+    .where('expires_at', '>', ctx.db.fn.now())
+    .update({ tries: ctx.out.db.raw('tries + 1') })
+  if (counted === 0) throw gone()
+  await countAccount(ctx, attempt.userId)
+}
+
+/** Second-factor guesses on one account within the hour, over all attempts: knowing the password buys no more. */
+const ACCOUNT_TRIES = 30
+
+async function countAccount(ctx: Context, userId: string): Promise<void> {
+  const { rows } = await ctx.out.db.raw(
+    `insert into login_counters as c (tenant_id, key, failures, expires_at) values (?, ?, 1, now() + interval '1 hour')
+     on conflict (tenant_id, key) do update set
+       failures = case when c.expires_at <= now() then 1 else c.failures + 1 end,
+       expires_at = case when c.expires_at <= now() then now() + interval '1 hour' else c.expires_at end
+     returning failures, ceil(extract(epoch from expires_at - now()))::int as wait`,
+    [ctx.tenant.id, sha256(`mfa ${userId}`)],
+  )
+  if (rows[0].failures > ACCOUNT_TRIES) {
+    throw fail('RATE_LIMITED', 'Too many wrong codes for this account. Wait, or use a passkey', {
+      retryAfter: rows[0].wait,
+    })
+  }
+}
+
+/** Ends the attempt: true to exactly one caller. Answers the proof with what the second factor added. */
+export async function finish(ctx: Context, attempt: Attempt, factor: { amr: string[] }): Promise<Proof> {
+  const ended = await ctx
+    .db('login_attempts')
+    .where({ tenant_id: ctx.tenant.id, id: attempt.id, finished_at: null })
+    .where('expires_at', '>', ctx.db.fn.now())
+    .update({ finished_at: ctx.db.fn.now() })
+  if (ended === 0) throw gone()
+  const user = await person(ctx, attempt.userId)
+  if (!user) throw gone()
+  assertMaySignIn(ctx, user)
+  return { user, amr: [...new Set([...attempt.amr, ...factor.amr, 'mfa'])], also: [] }
+}
+
+/** The wrong-code failure; the try was counted before. */
+export async function wrongCode(ctx: Context, attempt: Attempt, factor: string): Promise<Error> {
+  await ctx.out.recordNow(ctx, 'login.mfa_failed', { userId: attempt.userId, data: { factor } })
+  return fail('INVALID_CODE', 'This code is wrong or no longer valid')
+}
+
+/** Every finished sign-in notes when it was. */
+export const noteSignIn = (user: Person): Part => ({
+  shape: 'login-user',
+  sql: (bind) => `update users set last_login_at = now() where tenant_id = $1 and id = ${bind(user.id, 'uuid')}`,
+})
+
+/** Authentication context (OIDC Core acr) of what was proven. */
+export const acrOf = (amr: string[]): string => (amr.includes('mfa') || isStrong(amr) ? ACR.mfa : ACR.single)
+export const ACR = { single: 'urn:gatehouse:acr:single', mfa: 'urn:gatehouse:acr:mfa' } as const
+
+/** SQL of the columns that make a Person, for statements of other files; expects the users row as u. */
+export const PERSON_EXTRAS = `u.preferred_factor, u.required_actions,
+    array(select role_id from user_roles r where r.tenant_id = u.tenant_id and r.user_id = u.id) as role_ids,
+    array(select distinct f.type from credentials f where f.tenant_id = u.tenant_id and f.user_id = u.id
+      and f.type <> 'password' and f.verified_at is not null) as factors`
+
+export async function person(ctx: Context, userId: string): Promise<Person | undefined> {
+  const { rows } = await ctx.db.raw(
+    `select ${USER_COLUMNS.map((c) => `u.${c}`).join(', ')}, ${PERSON_EXTRAS} from users u where u.tenant_id = ? and u.id = ? and u.deleted_at is null`,
+    [ctx.tenant.id, userId],
+  )
+  return rows[0]
+}
