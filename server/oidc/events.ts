@@ -30,6 +30,10 @@ export function eventsOf(provider: Provider): void {
     record('authorization.granted', ctx, { scope: ctx.oidc.params.scope }),
   )
   provider.on('end_session.success', (ctx: any) => record('session.logged_out', ctx))
+  // The token endpoint revokes a grant for one reason: something single-use came a second time (RFC 9700 4.14.2).
+  provider.on('grant.revoked' as any, (ctx: any, grantId: string) => {
+    if (ctx.oidc.route === 'token') record('token.reuse_detected', ctx, { grants: [grantId] })
+  })
   provider.on('revocation.error' as any, () => {})
   for (const kind of ['access_token', 'refresh_token', 'client_credentials']) {
     provider.on(`${kind}.destroyed` as any, (token: any) => {
