@@ -57,7 +57,7 @@ export interface Unit {
   sessions: Map<string, SessionWrite>
   endedSessions: Set<string>
   /** Sessions seen in use; their last_used_at moves with the flush. */
-  touched: Map<string, number>
+  touched: Set<string>
   consumed: Map<string, { model: string; id: string; grantId: string | undefined }>
   destroyed: Map<string, { model: string; id: string }>
   revokedGrants: Map<string, Set<string>>
@@ -78,7 +78,7 @@ export const newUnit = (fields: Pick<Unit, 'tenantId' | 'db' | 'ip' | 'userAgent
   upserts: new Map(),
   sessions: new Map(),
   endedSessions: new Set(),
-  touched: new Map(),
+  touched: new Set(),
   consumed: new Map(),
   destroyed: new Map(),
   revokedGrants: new Map(),
@@ -175,7 +175,7 @@ function remember(unit: Unit, row: any, grantId: string | undefined): void {
   if (row.s_id) {
     const live = row.s_ended_at === null && row.s_expires_at > new Date()
     unit.found.set(keyOf('SessionUid', row.s_id), live ? { ...row.s_payload, exp: epoch(row.s_expires_at) } : null)
-    if (live && Date.now() - row.s_last_used_at.getTime() > 60_000) unit.touched.set(row.s_id, epoch(row.s_expires_at))
+    if (live && Date.now() - row.s_last_used_at.getTime() > 60_000) unit.touched.add(row.s_id)
   }
   if (row.u_id) unit.people.set(row.u_id, person(row))
 }
@@ -403,10 +403,11 @@ function statement(unit: Unit): { text: string; values: unknown[]; shape: string
       where sessions.ended_at is null`,
     )
   }
-  for (const [id, expires] of unit.touched) {
+  // Use keeps a session alive: it lives as long again as it was given when last used.
+  for (const id of unit.touched) {
     part(
       't',
-      `update sessions set last_used_at = now(), expires_at = greatest(expires_at, to_timestamp(${bind(expires, 'bigint')}))
+      `update sessions set last_used_at = now(), expires_at = greatest(expires_at, now() + (expires_at - last_used_at))
       where tenant_id = $1 and id = ${bind(id, 'text')} and ended_at is null and ${all}`,
     )
   }

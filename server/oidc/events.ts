@@ -6,6 +6,13 @@ import { newId } from '../domain/ids.ts'
 /** client_credentials issues a signed statement and changes nothing, so it leaves no row. */
 const byGrantType: Record<string, string> = { authorization_code: 'token.issued', refresh_token: 'token.refreshed' }
 
+/** An API login is nothing but its tokens: when they are revoked for reuse, it is over. */
+export const endApiSession = (sessionId: string) => ({
+  shape: 'end-api-session',
+  sql: (bind: (value: unknown, type: string) => string) => `update sessions set ended_at = now(), end_reason = 'revoked'
+    where tenant_id = $1 and id = ${bind(sessionId, 'text')} and kind = 'api' and ended_at is null`,
+})
+
 export function eventsOf(provider: Provider): void {
   const record = (type: string, ctx: any, data?: Record<string, unknown>) => {
     const { oidc } = ctx
@@ -34,7 +41,13 @@ export function eventsOf(provider: Provider): void {
   provider.on('grant.revoked' as any, (ctx: any, grantId: string) => {
     if (ctx.oidc.route === 'token') record('token.reuse_detected', ctx, { grants: [grantId] })
   })
-  provider.on('revocation.error' as any, () => {})
+  // A value that was used up before, caught by the library; the race is caught by the storage (Replayed).
+  provider.on('grant.error', (ctx: any, error: Error & { error_detail?: string }) => {
+    if (!/already (used|consumed)/.test(error.error_detail ?? '')) return
+    record('token.reuse_detected', ctx)
+    const { sessionUid } = ctx.oidc.entities.RefreshToken ?? ctx.oidc.entities.AuthorizationCode ?? {}
+    if (sessionUid) units.getStore()?.also.push(endApiSession(sessionUid))
+  })
   for (const kind of ['access_token', 'refresh_token', 'client_credentials']) {
     provider.on(`${kind}.destroyed` as any, (token: any) => {
       const unit = units.getStore()

@@ -145,6 +145,11 @@ async function answerReplay(out: Outside, tenant: Tenant, ctx: any, replay: Repl
       .delete()
       .returning(['user_id', 'client_id', 'session_id', 'model'])
     const grant = gone.find((row) => row.model === 'Grant')
+    // An API login is nothing but its tokens.
+    await trx('sessions')
+      .where({ tenant_id: tenant.id, kind: 'api', ended_at: null })
+      .whereIn('id', gone.map((row) => row.session_id).filter(Boolean))
+      .update({ ended_at: trx.fn.now(), end_reason: 'revoked' })
     await trx('events').insert({
       tenant_id: tenant.id,
       id: newId(),
