@@ -1,0 +1,97 @@
+import { expect } from 'chai'
+import { purge } from '../../server/domain/maintenance.ts'
+import { type Person, startApp, type TestApp } from '../support/app.ts'
+import { introspect, makeClient, post, signInto } from '../support/oauth.ts'
+
+describe('clean-up', () => {
+  let app: TestApp
+  let ada: Person
+  before(async () => {
+    app = await startApp()
+    ada = await app.person('ada@example.com')
+  })
+  after(() => app.close())
+  const count = async (table: string, where: object = {}) =>
+    Number((await app.db(table).where(where).count({ n: '*' }))[0]!.n)
+
+  it('takes what has expired, in batches, and nothing else', async () => {
+    const { tenant_id } = await app.db('users').first('tenant_id')
+    const row = (i: number, age: string) => ({
+      tenant_id,
+      model: 'AuthorizationCode',
+      id: `code-${age}-${i}`,
+      payload: '{}',
+      expires_at: app.db.raw(`now() + interval '${age}'`),
+    })
+    const rows = Array.from({ length: 25 }, (_, i) => i)
+    await app.db('oidc_models').insert(rows.map((i) => row(i, '-1 minute')))
+    await app.db('oidc_models').insert(rows.map((i) => row(i, '1 minute')))
+    await app.db('secrets').insert({
+      tenant_id,
+      hash: Buffer.from('old'),
+      purpose: 'verify_email',
+      expires_at: app.db.raw(`now() - interval '2 days'`),
+    })
+    await app
+      .db('login_counters')
+      .insert({ tenant_id, key: Buffer.from('old'), expires_at: app.db.raw(`now() - interval '1 minute'`) })
+    await app.db('sessions').insert({
+      tenant_id,
+      id: 'old',
+      kind: 'api',
+      payload: '{}',
+      expires_at: app.db.raw(`now() - interval '31 days'`),
+    })
+    const kept = { secrets: (await count('secrets')) - 1, sessions: (await count('sessions')) - 1 }
+    const gone = await purge(app.db, 10)
+    expect(gone).to.include({ secrets: 1, login_counters: 1, sessions: 1 })
+    expect(gone.oidc_models).to.equal(25)
+    expect(await app.db('oidc_models').where('expires_at', '<', app.db.fn.now())).to.have.length(0)
+    expect(await app.db('oidc_models').whereLike('id', 'code-1 minute-%')).to.have.length(25)
+    expect({ secrets: await count('secrets'), sessions: await count('sessions') }).to.deep.equal(kept)
+    expect((await purge(app.db, 10)).oidc_models).to.equal(0)
+  })
+
+  it('keeps grants of live refresh tokens whose browser session is over, and takes those of nobody', async () => {
+    const client = await makeClient(app, { scope: 'openid offline_access' })
+    const offline = (await signInto(app, client, ada, { scope: 'openid offline_access', prompt: 'consent' })).body
+    expect(offline.scope).to.include('offline_access')
+    const online = (await signInto(app, client, ada, { scope: 'openid' })).body
+    const grants = await app
+      .db('oidc_models')
+      .where({ model: 'Grant', client_id: client.clientId })
+      .select('id', 'session_id')
+    expect(grants).to.have.length(2)
+    await app
+      .db('sessions')
+      .whereIn(
+        'id',
+        grants.map((g) => g.session_id),
+      )
+      .update({ ended_at: app.db.fn.now(), end_reason: 'logout', cookie_hash: null })
+    await app
+      .db('oidc_models')
+      .where({ model: 'Grant' })
+      .update({ created_at: app.db.raw(`now() - interval '2 hours'`) })
+    await app
+      .db('oidc_models')
+      .where({ model: 'RefreshToken', client_id: client.clientId })
+      .whereRaw(`payload->>'scope' not like '%offline_access%'`)
+      .delete()
+    await purge(app.db)
+    expect(await count('oidc_models', { model: 'Grant', client_id: client.clientId })).to.equal(1)
+    const fresh = await post(
+      app,
+      '/oauth/token',
+      { grant_type: 'refresh_token', refresh_token: offline.refresh_token },
+      { client },
+    )
+    expect(fresh.status, JSON.stringify(fresh.body)).to.equal(200)
+    expect((await introspect(app, client, fresh.body.access_token)).active).to.equal(true)
+    expect((await introspect(app, client, online.access_token)).active).to.equal(false)
+    expect((await app.call('GET', '/v1/auth/me', { token: ada.accessToken })).status).to.equal(200)
+    expect((await app.call('POST', '/v1/auth/refresh', { body: { refresh_token: ada.refreshToken } })).status).to.equal(
+      200,
+    )
+  })
+})
