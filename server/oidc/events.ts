@@ -39,13 +39,9 @@ export function eventsOf(provider: Provider): void {
   provider.on('end_session.success', (ctx: any) => record('session.logged_out', ctx))
   // The token endpoint revokes a grant for one reason: something single-use came a second time (RFC 9700 4.14.2).
   provider.on('grant.revoked' as any, (ctx: any, grantId: string) => {
-    if (ctx.oidc.route === 'token') record('token.reuse_detected', ctx, { grants: [grantId] })
-  })
-  // A value that was used up before, caught by the library; the race is caught by the storage (Replayed).
-  provider.on('grant.error', (ctx: any, error: Error & { error_detail?: string }) => {
-    if (!/already (used|consumed)/.test(error.error_detail ?? '')) return
-    record('token.reuse_detected', ctx)
-    const { sessionUid } = ctx.oidc.entities.RefreshToken ?? ctx.oidc.entities.AuthorizationCode ?? {}
+    if (ctx.oidc.route !== 'token') return
+    record('token.reuse_detected', ctx, { grants: [grantId] })
+    const { sessionUid } = ctx.oidc.entities.RefreshToken ?? {}
     if (sessionUid) units.getStore()?.also.push(endApiSession(sessionUid))
   })
   for (const kind of ['access_token', 'refresh_token', 'client_credentials']) {
