@@ -249,17 +249,27 @@ describe('hosted pages in Chromium', function () {
         await look(who, `signed-in${mode}`)
         expect((await client.tokenIntrospection(rp.config, tokens.access_token)).active).to.equal(true)
 
-        const leave = client.buildEndSessionUrl(rp.config, {
-          id_token_hint: tokens.id_token!,
-          post_logout_redirect_uri: third.bye,
-          state: 'bye-1',
-        })
-        await page.goto(leave.href)
+        const leaving = (idToken: string, state: string) =>
+          client.buildEndSessionUrl(rp.config, {
+            id_token_hint: idToken,
+            post_logout_redirect_uri: third.bye,
+            state,
+          }).href
+        await page.goto(leaving(tokens.id_token!, 'bye-0'))
+        await page.click('text=Stay signed in')
+        await page.getByText('Back in the app').waitFor()
+        expect(third.arrivals.at(-1)!.url.href).to.equal(`${third.bye}?state=bye-0`)
+        expect((await client.tokenIntrospection(rp.config, tokens.access_token)).active, 'left the app').to.equal(false)
+        const stayed = await open(who)
+        await page.getByText('Back in the app').waitFor()
+        const others = await redeem(rp, third, stayed)
+
+        await page.goto(leaving(others.id_token!, 'bye-1'))
         expect(await page.locator('main').innerText()).to.include('Harbour Notes')
         await page.click('button[value=yes]')
         await page.getByText('Back in the app').waitFor()
         expect(third.arrivals.at(-1)!.url.href).to.equal(`${third.bye}?state=bye-1`)
-        expect((await client.tokenIntrospection(rp.config, tokens.access_token)).active).to.equal(false)
+        expect((await client.tokenIntrospection(rp.config, others.access_token)).active).to.equal(false)
 
         await open(who)
         await signInAndAllow(who, gus)
@@ -298,6 +308,18 @@ describe('hosted pages in Chromium', function () {
     expect(words[0]).to.equal(words[1])
     await signIn(who, ida)
     await page.locator('button[value=allow]').waitFor()
+    await who.close()
+  })
+
+  it('a page that sends itself on can be read while it waits', async () => {
+    const tom = await app.person('tom@example.com')
+    const who = await visitor(browser, phone)
+    await who.page.route('**/page.js', (route) => route.fulfill({ contentType: 'text/javascript', body: '' }))
+    await open(who, { response_mode: 'form_post' })
+    await signIn(who, tom)
+    await who.page.click('button[value=allow]')
+    await who.page.getByText('One moment').first().waitFor()
+    await look(who, 'submit')
     await who.close()
   })
 

@@ -22,7 +22,7 @@ export interface Visitor {
   complaints: string[]
   /** The answer the current page came with. */
   answer(): Response
-  /** False without JavaScript. */
+  /** False without JavaScript, where axe cannot run either. */
   scripts: boolean
   close(): Promise<void>
 }
