@@ -74,7 +74,12 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     permit: (ctx, auth, row, input) => permit(ctx, auth, row.permission, input),
     limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${ctx.request.ip}`, limit),
     self: (ctx) => ctx.actor?.userId,
-    within: (ctx, effect, fn) => (effect === 'write' ? transact(ctx, fn) : fn(ctx)),
+    async within(ctx, effect, fn) {
+      if (effect !== 'write') return fn(ctx)
+      const result = await transact(ctx, fn)
+      authenticate.forget(ctx)
+      return result
+    },
     failure: (error, koa) => toFailure(out, error, koa),
   }
 }

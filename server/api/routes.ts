@@ -54,4 +54,7 @@ export const ssoRows: Row[] = [
   row('DELETE', '/api/account/sessions/:id', sessions.end, { names: { id: 'sessionId' } }),
   row('DELETE', '/api/account/sessions', sessions.endAll),
   row('PUT', '/api/account/password', password.change),
+  row('GET', '/api/account/profile', profile.complete),
+  row('PUT', '/api/account/profile', profile.updateComplete),
+  row('GET', '/api/account/profile/summary', profile.summary),
 ]

@@ -96,3 +96,22 @@ export async function updateProfile(ctx: Context, userId: string, change: Profil
   ctx.event('user.updated', { userId, data: { fields } })
   return user
 }
+
+const MAX_ATTRIBUTES = 16 * 1024
+
+/** Merges into the person's free attributes; null removes a key. VALIDATION_ERROR past 16 KiB in all. */
+export async function mergeAttributes(ctx: Context, userId: string, change: Record<string, unknown>): Promise<UserRow> {
+  const row = await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: userId }).forUpdate().first('attributes')
+  if (!row) throw fail('NOT_FOUND', 'No such user')
+  const merged: Record<string, unknown> = { ...row.attributes, ...change }
+  for (const key of Object.keys(merged)) if (merged[key] === null) delete merged[key]
+  const text = JSON.stringify(merged)
+  if (text.length > MAX_ATTRIBUTES) throw fail('VALIDATION_ERROR', 'metadata is larger than 16 KiB')
+  const [user] = await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id, id: userId })
+    .update({ attributes: text, updated_at: ctx.db.fn.now() })
+    .returning([...USER_COLUMNS])
+  ctx.event('user.updated', { userId, data: { fields: ['attributes'] } })
+  return user
+}

@@ -8,16 +8,23 @@ import { fail } from '../kernel/errors.ts'
 import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
 import { isStanding } from './models.ts'
 
-export type Authenticate = (ctx: Context, koa: KoaContext) => Promise<Actor | null>
+export interface Authenticate {
+  (ctx: Context, koa: KoaContext): Promise<Actor | null>
+  /** Whoever just changed something must see it at once. */
+  forget(ctx: Context): void
+}
 
 const FRESH_MS = 1000
 const MAX = 20_000
 
+const keyOf = (ctx: Context, tokenId: string) => `${ctx.tenant.id} ${tokenId}`
+
 /** Standing by token for at most 1 s, so that a burst of calls costs one look-up. */
 export function createAuthenticate(): Authenticate {
   const recent = new Map<string, { at: number; standing: Promise<Standing> }>()
-  const standingOf = (ctx: Context, token: string, claims: AccessTokenClaims): Promise<Standing> => {
-    const known = recent.get(token)
+  const standingOf = (ctx: Context, claims: AccessTokenClaims): Promise<Standing> => {
+    const key = keyOf(ctx, claims.jti)
+    const known = recent.get(key)
     if (known && Date.now() - known.at < FRESH_MS) return known.standing
     const standing = loadStanding(ctx.out.db, ctx.tenant.id, {
       grantId: claims.gid,
@@ -25,13 +32,13 @@ export function createAuthenticate(): Authenticate {
       userId: claims.gid === undefined ? undefined : claims.sub,
       tokenId: claims.jti,
     })
-    recent.set(token, { at: Date.now(), standing })
-    standing.catch(() => recent.delete(token))
+    recent.set(key, { at: Date.now(), standing })
+    standing.catch(() => recent.delete(key))
     if (recent.size > MAX) recent.delete(recent.keys().next().value!)
     return standing
   }
 
-  return async (ctx, koa) => {
+  const authenticate: Authenticate = async (ctx, koa) => {
     const header = koa.get('authorization')
     if (!header) return null
     const [scheme, token, more] = header.split(' ')
@@ -43,10 +50,14 @@ export function createAuthenticate(): Authenticate {
     if (!claims) throw unauthorized('The access token is not valid here, or expired')
     if (claims.aud !== ctx.tenant.issuer) throw unauthorized('The access token is for another resource')
     if (claims.cnf) throw unauthorized('Sender-constrained tokens are not accepted here')
-    const standing = await standingOf(ctx, token, claims)
+    const standing = await standingOf(ctx, claims)
     if (!isStanding(standing, claims)) throw unauthorized('The access token was revoked, or its session ended')
     return actorOf(ctx, ctx.tenant, claims, standing)
   }
+  authenticate.forget = (ctx) => {
+    if (ctx.actor) recent.delete(keyOf(ctx, ctx.actor.tokenId))
+  }
+  return authenticate
 }
 
 const unauthorized = (message: string) =>

@@ -3,7 +3,7 @@ import type { Failure } from '../kernel/errors.ts'
 import { type Json, type Row, type Surface, snake } from '../kernel/surface.ts'
 
 /** Resources the document spells in snake_case. */
-const snaked = new Set(['Tokens', 'Organization', 'Membership', 'Workspace'])
+const snaked = new Set(['Tokens', 'Authorization', 'Organization', 'Membership', 'Workspace'])
 /** Input keys the document spells in snake_case wherever they stand. */
 const snakedKeys = new Set([
   'refreshToken',
