@@ -4,15 +4,14 @@ import { createServer, type Server } from 'node:http'
 import { ConfigError, readConfig } from './config.ts'
 import { start } from './start.ts'
 
+let verbose = false
 try {
   const config = readConfig(process.env)
+  verbose = ['debug', 'trace'].includes(config.logLevel)
   await start(config, cluster, (listener): Server => createServer(listener))
 } catch (error) {
   if (error instanceof ConfigError || !(error instanceof Error))
     console.error(error instanceof Error ? error.message : error)
-  else
-    console.error(
-      `Gatehouse could not start: ${error.message}${process.env.LOG_LEVEL === 'debug' ? `\n${error.stack}` : ''}`,
-    )
+  else console.error(`Gatehouse could not start: ${error.message}${verbose ? `\n${error.stack}` : ''}`)
   process.exit(1)
 }

@@ -18,7 +18,7 @@ const DRAIN_MS = 10_000
 type MakeServer = (listener: RequestListener) => Server
 
 export async function start(config: Config, cluster: Cluster, makeServer: MakeServer): Promise<void> {
-  if (cluster.isWorker) return serve(config, process.env.GATEHOUSE_DATABASE_URL!, makeServer)
+  if (cluster.isWorker) return serve(config, config.databaseUrl!, makeServer)
   const log = createLogger({ level: config.logLevel, pretty: !config.production })
   const embedded = config.databaseUrl
     ? undefined
@@ -141,7 +141,8 @@ function onSignal(stop: () => Promise<void>): void {
 
 /** Starts the workers and replaces those that die. Resolves when all listen. */
 function supervise(config: Config, cluster: Cluster, databaseUrl: string): Promise<void> {
-  const fork = () => cluster.fork({ GATEHOUSE_DATABASE_URL: databaseUrl })
+  // A worker's DATABASE_URL is always set: the embedded server's, if there is no other.
+  const fork = () => cluster.fork({ DATABASE_URL: databaseUrl })
   return new Promise((resolve) => {
     let listening = 0
     cluster.on('listening', () => {
