@@ -34,6 +34,8 @@ export interface Proof {
   also: Part[]
   /** A device that may skip the second factor; see devices.ts. */
   deviceTrusted?: boolean
+  /** The app asked for a second factor (acr_values), whatever the device. */
+  mfaDemanded?: boolean
 }
 
 export type Outcome =
@@ -60,15 +62,21 @@ export interface Attempt {
   tries: number
   data: Record<string, any>
   challenge: string | null
+  /** Of the code sent last: email or sms. */
+  codeFactor: string | null
+  codesSent: number
 }
 
 /** Ways that are two factors in themselves: a passkey with user verification. */
 const isStrong = (amr: string[]) => amr.includes('mfa') || (amr.includes('hwk') && amr.includes('user'))
 
 /** Whether the proof is not enough by itself. */
-export function owesSecondFactor(ctx: Pick<Context, 'tenant'>, { user, amr, deviceTrusted }: Proof): boolean {
+export function owesSecondFactor(ctx: Pick<Context, 'tenant'>, proof: Proof): boolean {
+  const { user, amr, deviceTrusted, mfaDemanded } = proof
   const { mfa_policy: policy } = ctx.tenant.settings
-  if (policy === 'off' || isStrong(amr) || deviceTrusted) return false
+  if (policy === 'off' || isStrong(amr)) return false
+  if (mfaDemanded) return true
+  if (deviceTrusted) return false
   return secondFactors(user, amr).length > 0 || policy === 'required' || user.required_actions.includes('enrol_mfa')
 }
 
@@ -148,7 +156,7 @@ export async function find(
     .where('tries', '<', TRIES)
   if (by.mfaToken) live.where({ token_hash: sha256(by.mfaToken) })
   else if (by.interactionId) live.where({ interaction_id: by.interactionId })
-  else if (by.userId) live.where({ user_id: by.userId, caller_hash: callerHash(ctx), interaction_id: null })
+  else if (by.userId && ctx.tenant.settings.mfa_by_user_id) live.where({ user_id: by.userId, caller_hash: callerHash(ctx), interaction_id: null })
   else throw gone()
   const rows = await live.orderBy('created_at', 'desc').limit(2)
   const row = rows[0]
@@ -162,6 +170,8 @@ export async function find(
     tries: row.tries,
     data: row.data,
     challenge: row.challenge,
+    codeFactor: row.code_factor,
+    codesSent: row.codes_sent,
   }
 }
 
@@ -182,7 +192,7 @@ export async function countTry(ctx: Context, attempt: Attempt): Promise<void> {
 /** Second-factor guesses on one account within the hour, over all attempts: knowing the password buys no more. */
 const ACCOUNT_TRIES = 30
 
-async function countAccount(ctx: Context, userId: string): Promise<void> {
+export async function countAccount(ctx: Context, userId: string): Promise<void> {
   const { rows } = await ctx.out.db.raw(
     `insert into login_counters as c (tenant_id, key, failures, expires_at) values (?, ?, 1, now() + interval '1 hour')
      on conflict (tenant_id, key) do update set

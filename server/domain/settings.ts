@@ -23,6 +23,11 @@ export const definitions = {
     'Whether people may or must use a second factor',
     true,
   ),
+  mfa_by_user_id: define(
+    boolean(),
+    true,
+    'The second step of a sign-in may name the person by user_id alone, from the same address and program',
+  ),
   magic_link_enabled: define(boolean(), true, 'Sign-in by mailed link is offered', true),
   access_token_lifetime: define(integer({ minimum: 60, maximum: 86_400 }), 900, 'Seconds an access token lives'),
   refresh_token_lifetime: define(

@@ -1,0 +1,52 @@
+/** Recent authentication: changes to how a person signs in ask for a sign-in that is not long ago (RFC 9470). */
+import { fail } from '../kernel/errors.ts'
+import { ACR, acrOf } from './attempts.ts'
+import type { Context } from './context.ts'
+
+/** Seconds. */
+export const RECENT = 900
+
+export interface SessionProof {
+  /** Unix seconds; 0 when the session is gone or the token has none. */
+  loginTs: number
+  amr: string[]
+}
+
+/** When and how the session of the caller's token was signed in. */
+export async function sessionProof(ctx: Context): Promise<SessionProof> {
+  const row = ctx.actor?.sessionId
+    ? await ctx
+        .db('sessions')
+        .where({ tenant_id: ctx.tenant.id, id: ctx.actor.sessionId, ended_at: null })
+        .first('payload')
+    : undefined
+  return { loginTs: row?.payload.loginTs ?? 0, amr: row?.payload.amr ?? [] }
+}
+
+export interface RecentOptions {
+  /** Seconds. */
+  maxAge?: number
+  /** The session must have been signed in with a second factor. */
+  mfa?: boolean
+}
+
+export function isRecent(proof: SessionProof, { maxAge = RECENT, mfa = false }: RecentOptions = {}): boolean {
+  const isFresh = proof.loginTs >= Math.floor(Date.now() / 1000) - maxAge
+  return isFresh && (!mfa || acrOf(proof.amr) === ACR.mfa)
+}
+
+/** INSUFFICIENT_AUTHENTICATION (401 with the challenge of RFC 9470 section 3) unless the sign-in was recent. */
+export async function assertRecent(ctx: Context, options: RecentOptions = {}): Promise<void> {
+  if (!isRecent(await sessionProof(ctx), options)) throw insufficient(options)
+}
+
+export function insufficient({ maxAge = RECENT, mfa = false }: RecentOptions = {}): Error {
+  const message = mfa ? 'Sign in again with your second factor to do this' : 'Sign in again to do this'
+  const challenge = [
+    'Bearer error="insufficient_user_authentication"',
+    `error_description="${message}"`,
+    `max_age=${maxAge}`,
+    ...(mfa ? [`acr_values="${ACR.mfa}"`] : []),
+  ].join(', ')
+  return fail('INSUFFICIENT_AUTHENTICATION', message, { headers: { 'WWW-Authenticate': challenge } })
+}
