@@ -1,6 +1,9 @@
 /** Jobs by graphile-worker: added in the caller's transaction, run at least once. */
-import { makeWorkerUtils, type Runner, run, type Task } from 'graphile-worker'
+import { EventEmitter } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { makeWorkerUtils, type Runner, run, type Task, type WorkerEvents } from 'graphile-worker'
 import pg from 'pg'
+import { holdClaims } from './jobs/claim.ts'
 import type { Db } from './knex.ts'
 import type { Logger } from './log.ts'
 
@@ -63,9 +66,13 @@ export async function startJobs(options: {
   })
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
+  const claims = holdClaims(options.databaseUrl)
+  const events: WorkerEvents = new EventEmitter()
+  events.on('pool:create', ({ workerPool }) => claims.add(workerPool.id))
   let stopped = false
   let runner: Runner | undefined
-  const start = async () => {
+  // Once started, a runner outlasts most outages; some end it, quietly or not.
+  const keepRunning = async () => {
     while (!stopped) {
       try {
         runner = await run({
@@ -76,24 +83,40 @@ export async function startJobs(options: {
           noHandleSignals: true,
           pollInterval: 2000,
           logger: quiet,
+          events,
         })
+        if (stopped) await runner.stop()
         await runner.promise
-        return
       } catch (error) {
-        if (stopped) return
         log.debug({ err: error }, 'jobs stopped; starting again')
-        await new Promise((resolve) => setTimeout(resolve, 1000))
       }
+      if (!stopped) await sleep(1000)
     }
   }
-  void start()
+  const running = keepRunning()
   return {
     async stop() {
       stopped = true
-      await runner?.stop().catch(() => {})
-      await pool.end().catch(() => {})
+      const end = async () => {
+        await runner?.stop()
+        await running
+      }
+      const ended = await Promise.race([
+        end().then(
+          () => true,
+          () => true,
+        ),
+        sleep(LAST_JOBS_MS, false, { ref: false }),
+      ])
+      // What is cut off here is run again by another process, or at the next start.
+      if (!ended) await Promise.race([runner?.kill().catch(() => {}), sleep(2000, undefined, { ref: false })])
+      await Promise.race([pool.end().catch(() => {}), sleep(1000, undefined, { ref: false })])
+      await claims.stop()
     },
   }
 }
+
+/** How long a running job may take to end when the process stops. */
+const LAST_JOBS_MS = 5000
 
 const quiet = { error() {}, warn() {}, info() {}, debug() {}, scope: () => quiet } as any

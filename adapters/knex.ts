@@ -12,26 +12,59 @@ export const statements = { total: 0 }
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 
-/** Opens the pool. Waits at most 2 s for a connection; a statement may run 15 s. */
-export function connect(url: string, { max = 16 }: { max?: number } = {}): Knex {
+/**
+ * Opens the pool. Waits at most 2 s for a connection. A statement is ended by the server after `patience` ms (0: never),
+ * and given up here half a second later, should the server not answer at all.
+ */
+export function connect(url: string, { max = 16, patience = 0 }: { max?: number; patience?: number } = {}): Knex {
+  const connections = new Map<string, Connection>()
   const db = knexPackage({
     client: 'pg',
     connection: {
       connectionString: url,
       connectionTimeoutMillis: 2000,
       keepAlive: true,
-      statement_timeout: 15_000,
+      ...(patience > 0 && { statement_timeout: patience, query_timeout: patience + 500 }),
       idle_in_transaction_session_timeout: 30_000,
       application_name: 'gatehouse',
     },
-    pool: { min: 0, max, idleTimeoutMillis: 60_000, acquireTimeoutMillis: 2500, propagateCreateError: true },
-    acquireConnectionTimeout: 2500,
+    pool: {
+      min: 0,
+      max,
+      idleTimeoutMillis: 60_000,
+      acquireTimeoutMillis: 2000,
+      propagateCreateError: true,
+      afterCreate(connection: Connection, done: () => void) {
+        connections.set(connection.__knexUid, connection)
+        connection.once('end', () => connections.delete(connection.__knexUid))
+        done()
+      },
+    },
+    acquireConnectionTimeout: 2000,
+    // Errors would carry the values, passwords among them.
+    compileSqlOnError: false,
     // Knex would print whole statements; errors reach the caller anyway.
     log: { warn() {}, error() {}, deprecate() {}, debug() {} },
   })
   db.on('query', (query: { sql: string }) => count(query.sql))
+  db.on('query-error', (error: unknown, query: { __knexUid: string }) => {
+    const connection = connections.get(query.__knexUid)
+    if (connection) abandonIfBroken(connection, error)
+  })
   return db
 }
+
+type Connection = pg.Client & { __knexUid: string; __knex__disposed?: unknown }
+
+/** A broken connection must not go back to the pool as good. On one that does not answer, a rollback would wait as well. */
+function abandonIfBroken(connection: Connection, error: unknown): void {
+  if (!isOutage(error) || sqlState(error) === STATEMENT_TIMEOUT) return
+  connection.__knex__disposed = error
+  if (error instanceof Error && error.message.endsWith(NO_ANSWER)) (connection as any).connection.stream.destroy()
+}
+
+const NO_ANSWER = 'Query read timeout'
+const STATEMENT_TIMEOUT = '57014'
 
 function count(sql: string): void {
   statements.total += 1
@@ -50,8 +83,7 @@ export async function named<R = any>(db: Db, name: string, text: string, values:
     const result = await connection.query({ name, text, values })
     return result.rows
   } catch (error) {
-    // A broken connection must not go back to the pool as good.
-    if (isOutage(error)) connection.__knex__disposed = error
+    abandonIfBroken(connection, error)
     throw error
   } finally {
     await client.releaseConnection(connection)
@@ -74,13 +106,20 @@ const outageCodes = new Set([
   'ENOENT',
   'EPIPE',
   'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
   'ENOTFOUND',
   'EAI_AGAIN',
+  STATEMENT_TIMEOUT,
   '57P01',
   '57P02',
   '57P03',
+  '57P05',
   '53300',
   '53400',
+  '25P03',
+  // Writing on what has become, or still is, a standby.
+  '25006',
 ])
 
 /** True where the database is away or overloaded, as opposed to refusing what was asked. */
@@ -88,9 +127,10 @@ export function isOutage(error: unknown): boolean {
   if (!(error instanceof Error)) return false
   const { code, name } = error as Error & { code?: string }
   if (code && (outageCodes.has(code) || code.startsWith('08'))) return true
+  if (sqlState(error)) return false
   if (name === 'KnexTimeoutError' || name === 'TimeoutError') return true
   if (error instanceof AggregateError) return error.errors.some(isOutage)
-  return /Connection terminated|connection timeout|Client has encountered a connection error|not queryable|timeout exceeded when trying to connect|aborted/i.test(
+  return /Connection terminated|connection timeout|Client has encountered a connection error|not queryable|timeout exceeded when trying to connect|Query read timeout|Unable to acquire a connection|aborted$/i.test(
     error.message,
   )
 }

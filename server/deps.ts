@@ -6,6 +6,7 @@ import { createLogger } from '../adapters/log.ts'
 import { createMailer, type Mailer } from '../adapters/mail.ts'
 import { createMetrics, type Metrics } from '../adapters/metrics.ts'
 import { createPasswords } from '../adapters/passwords.ts'
+import { createPulse, type Pulse } from '../adapters/pulse.ts'
 import { createSealing } from '../adapters/sealing.ts'
 import type { Config } from './config.ts'
 import type { Context, EventFields, Outside } from './domain/context.ts'
@@ -16,13 +17,17 @@ export interface Deps {
   out: Outside
   mailer: Mailer
   metrics: Metrics
+  pulse: Pulse
   databaseUrl: string
   close(): Promise<void>
 }
 
+/** No statement of a request takes that long unless the database is in trouble. */
+const PATIENCE_MS = 4000
+
 export function createDeps(config: Config, databaseUrl: string): Deps {
   const log = createLogger({ level: config.logLevel, pretty: !config.production })
-  const db = connect(databaseUrl, { max: config.databasePool })
+  const db = connect(databaseUrl, { max: config.databasePool, patience: PATIENCE_MS })
   const sealing = createSealing(config.secretKey)
   const passwords = createPasswords({})
   const limits = createLimits({ redisUrl: config.redisUrl, db, log })
@@ -36,6 +41,7 @@ export function createDeps(config: Config, databaseUrl: string): Deps {
       pending: client.pool?.numPendingAcquires() ?? 0,
     }
   }
+  const pulse = createPulse(databaseUrl)
   const metrics = createMetrics({ sqlStatements: () => statements.total, hashing: () => passwords.load(), pool })
   const recordNow = (ctx: Context, type: string, fields: EventFields) =>
     writeEvents({ ...ctx, db, events: [{ type, ...fields }], jobs: [] } as Context & Pending)
@@ -54,11 +60,14 @@ export function createDeps(config: Config, databaseUrl: string): Deps {
     out,
     mailer,
     metrics,
+    pulse,
     databaseUrl,
     async close() {
       await directory.close()
       mailer.close()
+      pulse.close()
       await limits.close()
+      await out.outbound.close()
       await db.destroy()
     },
   }

@@ -14,18 +14,7 @@ export interface Readiness {
 
 /** Answers the two paths; false for all others. */
 export function createProbes(deps: Deps, readiness: Readiness) {
-  const { config, db } = deps.out
-  const databaseUp = async (): Promise<boolean> => {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(resolve, PATIENCE_MS, false)
-    })
-    const asked = Promise.resolve(db.raw('select 1')).then(
-      () => true,
-      () => false,
-    )
-    return Promise.race([asked, late]).finally(() => clearTimeout(timer))
-  }
+  const { config } = deps.out
 
   return async (req: IncomingMessage, res: ServerResponse): Promise<boolean> => {
     const path = (req.url ?? '').split('?')[0]
@@ -38,7 +27,7 @@ export function createProbes(deps: Deps, readiness: Readiness) {
       await metrics(req, res)
       return true
     }
-    const database = await databaseUp()
+    const database = await deps.pulse.beats(PATIENCE_MS)
     const ok = database && readiness.ready
     res.setHeader('Cache-Control', 'no-store')
     res.setHeader('Content-Type', 'application/json')

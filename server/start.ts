@@ -1,9 +1,10 @@
 /** One process group: the database, the schema, the first start, then the listeners; and an orderly end. */
-import type { Cluster, Worker } from 'node:cluster'
+import type { Cluster } from 'node:cluster'
 import type { RequestListener, Server } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { migrateJobs } from '../adapters/jobs.ts'
-import { connect } from '../adapters/knex.ts'
-import { createLogger } from '../adapters/log.ts'
+import { connect, isOutage } from '../adapters/knex.ts'
+import { createLogger, type Logger } from '../adapters/log.ts'
 import { createPasswords } from '../adapters/passwords.ts'
 import { createSealing } from '../adapters/sealing.ts'
 import { migrate } from '../migrations/index.ts'
@@ -12,42 +13,72 @@ import { banner } from './banner.ts'
 import type { Config } from './config.ts'
 import { createDeps } from './deps.ts'
 import { type Installed, install } from './domain/installation.ts'
+import { drain, listen } from './listen.ts'
+import { settle } from './memory.ts'
 import { runTasks } from './tasks.ts'
+import { SERVING, supervise } from './workers.ts'
 
-const DRAIN_MS = 10_000
+/** How long (ms) a process in production still serves after a signal, so that proxies see /health first. */
+const NOTICE_MS = 2000
+/** How long (ms) to wait at the start for a database that is not there yet. */
+const DATABASE_MS = 30_000
+/** How long (ms) a signal waits for a start to get to a point where it can be undone. */
+const BEGIN_MS = 5000
+const OLDEST_POSTGRES = 15
+
 type MakeServer = (listener: RequestListener) => Server
+type Closer = () => Promise<unknown>
 
 export async function start(config: Config, cluster: Cluster, makeServer: MakeServer): Promise<void> {
-  if (cluster.isWorker) return serve(config, config.databaseUrl!, makeServer)
-  const log = createLogger({ level: config.logLevel, pretty: !config.production })
-  const embedded = config.databaseUrl
-    ? undefined
-    : await (await import('../adapters/postgres.ts')).startEmbedded({ dataDir: config.dataDir, log })
-  const databaseUrl = config.databaseUrl ?? embedded!.url
+  // What is open, closed in the reverse order.
+  const closers: Closer[] = []
+  const stop = async () => {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+  const begun = begin(config, cluster, makeServer, closers)
+  onSignal(async () => {
+    // A database that is just being started must not be left behind.
+    await Promise.race([begun.catch(() => {}), sleep(BEGIN_MS, undefined, { ref: false })])
+    await stop()
+  })
   try {
-    const installed = await prepareDatabase(config, databaseUrl)
-    if (config.workers > 1) {
-      await supervise(config, cluster, databaseUrl)
-      banner(config, installed)
-      onSignal(async () => {
-        await stopWorkers(cluster)
-        await embedded?.stop()
-      })
-      return
-    }
-    await serve(config, databaseUrl, makeServer, async () => embedded?.stop())
-    banner(config, installed)
+    await begun
   } catch (error) {
-    await embedded?.stop()
+    await stop()
     throw error
   }
 }
 
-/** Schema and first rows, on a connection of its own. Waits up to 30 s for a database that is still starting. */
-export async function prepareDatabase(config: Config, databaseUrl: string): Promise<Installed> {
+async function begin(config: Config, cluster: Cluster, makeServer: MakeServer, closers: Closer[]): Promise<void> {
+  if (cluster.isWorker) {
+    await serve(config, config.databaseUrl!, makeServer, closers)
+    process.send?.(SERVING)
+    return
+  }
+  const log = createLogger({ level: config.logLevel, pretty: !config.production })
+  const databaseUrl = config.databaseUrl ?? (await embedded(config, log, closers))
+  const installed = await prepareDatabase(config, databaseUrl, log)
+  if (config.workers > 1) {
+    const workers = await supervise(cluster, config.workers, databaseUrl, log)
+    closers.push(workers.stop)
+    settle()
+  } else await serve(config, databaseUrl, makeServer, closers)
+  log.info({ port: config.port, issuer: config.publicUrl, workers: config.workers }, 'ready')
+  banner(config, installed)
+}
+
+async function embedded(config: Config, log: Logger, closers: Closer[]): Promise<string> {
+  const { startEmbedded } = await import('../adapters/postgres.ts')
+  const server = await startEmbedded({ dataDir: config.dataDir, log })
+  closers.push(server.stop)
+  return server.url
+}
+
+/** Schema and first rows, on connections of its own. Waits for a database that is still starting, not for a refusal. */
+export async function prepareDatabase(config: Config, databaseUrl: string, log?: Logger): Promise<Installed> {
   const db = connect(databaseUrl, { max: 3 })
   try {
-    await waitFor(async () => db.raw('select 1'), 30_000)
+    await checkDatabase(db, databaseUrl, log)
     await migrate(db)
     await migrateJobs(databaseUrl)
     return await install(db, { config, sealing: createSealing(config.secretKey), hasher: createPasswords({}) })
@@ -56,71 +87,57 @@ export async function prepareDatabase(config: Config, databaseUrl: string): Prom
   }
 }
 
-async function waitFor(attempt: () => Promise<unknown>, patience: number): Promise<void> {
-  const deadline = Date.now() + patience
-  for (;;) {
+async function checkDatabase(db: ReturnType<typeof connect>, databaseUrl: string, log?: Logger): Promise<void> {
+  const deadline = Date.now() + DATABASE_MS
+  for (let told = false; ; told = true) {
     try {
-      await attempt()
-      return
+      const { rows } = await db.raw(`select current_setting('server_version') as version`)
+      const { version } = rows[0]
+      if (Number.parseInt(version, 10) >= OLDEST_POSTGRES) return
+      throw new Error(`PostgreSQL ${version} is too old: Gatehouse needs ${OLDEST_POSTGRES} or newer`)
     } catch (error) {
-      if (Date.now() > deadline) throw error
-      await new Promise((resolve) => setTimeout(resolve, 500))
+      const { host, hostname, pathname } = new URL(databaseUrl)
+      const where = `the database ${pathname.slice(1)} at ${host || hostname || 'the local socket'}`
+      if (!isOutage(error)) throw explain(error, where)
+      if (Date.now() > deadline) throw new Error(`${where} does not answer (${text(error)}); see DATABASE_URL`)
+      if (!told) log?.warn({ err: error }, `waiting for ${where}`)
+      await sleep(500)
     }
   }
 }
 
-/** Listens and runs jobs in this process until a signal; then drains, and calls `last`. */
-async function serve(
-  config: Config,
-  databaseUrl: string,
-  makeServer: MakeServer,
-  last: () => Promise<unknown> = async () => {},
-): Promise<void> {
+/** Errors of the log-in to PostgreSQL, in words that name the setting. */
+function explain(error: unknown, where: string): unknown {
+  const { code } = error as { code?: string }
+  if (code === '28P01' || code === '28000' || code === '3D000')
+    return new Error(`${where} refuses: ${text(error)}; see DATABASE_URL`)
+  return error
+}
+const text = (error: unknown): string =>
+  error instanceof AggregateError ? error.errors.map(text).join(', ') : String((error as Error).message)
+
+/** Listens and runs jobs in this process. */
+async function serve(config: Config, databaseUrl: string, makeServer: MakeServer, closers: Closer[]): Promise<void> {
   const deps = createDeps(config, databaseUrl)
+  closers.push(deps.close)
   const readiness = { ready: true }
   const app = createApp(deps, readiness)
-  const tasks = await runTasks(deps, app.providers)
-  const servers = [await listen(makeServer(app.listener), config.port, config.host)]
+  settle()
+  const servers: Server[] = []
+  closers.push(() => Promise.all(servers.map(drain)))
+  closers.push(async () => {
+    readiness.ready = false
+    if (config.production && servers.length > 0) await sleep(NOTICE_MS)
+  })
+  servers.push(await listen(makeServer(app.listener), config.port, config.host))
   if (config.adminPort !== undefined)
     servers.push(await listen(makeServer(app.adminListener), config.adminPort, config.host))
-  onSignal(async () => {
-    readiness.ready = false
-    await Promise.all(servers.map(drain))
-    await tasks.stop()
-    await deps.close()
-    await last()
-  })
+  const tasks = await runTasks(deps, app.providers)
+  // After the last request and before the database.
+  closers.splice(closers.indexOf(deps.close) + 1, 0, tasks.stop)
 }
 
-function listen(server: Server, port: number, host: string): Promise<Server> {
-  server.keepAliveTimeout = 65_000
-  server.headersTimeout = 20_000
-  server.requestTimeout = 30_000
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(
-        error.code === 'EADDRINUSE'
-          ? new Error(`port ${port} is in use; stop what uses it, or set PORT to another`)
-          : error,
-      ),
-    )
-    server.listen(port, host, () => resolve(server))
-  })
-}
-
-/** Takes no new requests and lets the running ones end. */
-function drain(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
-    server.close(() => {
-      clearTimeout(timer)
-      resolve()
-    })
-    server.closeIdleConnections()
-  })
-}
-
-function onSignal(stop: () => Promise<void>): void {
+function onSignal(stop: Closer): void {
   let stopping = false
   const end = () => {
     if (stopping) return
@@ -134,41 +151,4 @@ function onSignal(stop: () => Promise<void>): void {
     )
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, end)
-  process.on('message', (message) => {
-    if (message === 'stop') end()
-  })
-}
-
-/** Starts the workers and replaces those that die. Resolves when all listen. */
-function supervise(config: Config, cluster: Cluster, databaseUrl: string): Promise<void> {
-  // A worker's DATABASE_URL is always set: the embedded server's, if there is no other.
-  const fork = () => cluster.fork({ DATABASE_URL: databaseUrl })
-  return new Promise((resolve) => {
-    let listening = 0
-    cluster.on('listening', () => {
-      listening += 1
-      if (listening === config.workers) resolve()
-    })
-    cluster.on('exit', (_worker, code, signal) => {
-      if (ending) return
-      console.error(`a worker ended (${signal ?? code}); starting another`)
-      setTimeout(fork, 1000)
-    })
-    for (let i = 0; i < config.workers; i += 1) fork()
-  })
-}
-let ending = false
-
-async function stopWorkers(cluster: Cluster): Promise<void> {
-  ending = true
-  const workers = Object.values(cluster.workers ?? {}).filter((w): w is Worker => w !== undefined)
-  await Promise.all(
-    workers.map(
-      (worker) =>
-        new Promise<void>((resolve) => {
-          worker.once('exit', () => resolve())
-          worker.send('stop')
-        }),
-    ),
-  )
 }

@@ -1,6 +1,7 @@
 /** The background jobs: what each task does, and when the clock calls one. */
 
 import { startJobs } from '../adapters/jobs.ts'
+import { connect } from '../adapters/knex.ts'
 import { purge as purgeLimits } from '../adapters/limits.ts'
 import type { Deps } from './deps.ts'
 import { type MailJob, send } from './domain/mails.ts'
@@ -23,8 +24,14 @@ export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Pr
       mail: (payload) => send(out, deps.mailer, payload as MailJob),
       'backchannel-logout': (payload) => sendBackchannelLogout(out, providers, payload),
       'clean-up': async () => {
-        await purge(out.db)
-        await purgeLimits(out.db)
+        // Its statements may take longer than those of requests.
+        const db = connect(deps.databaseUrl, { max: 1, patience: 60_000 })
+        try {
+          await purge(db)
+          await purgeLimits(db)
+        } finally {
+          await db.destroy()
+        }
       },
       // Keeps the time of an answer the same where there is nothing to do.
       nothing: async () => {},
