@@ -1,7 +1,7 @@
 /** Mail out: nodemailer over SMTP, or a table shown at /dev/mailbox where there is no SMTP server. */
 
 import type { Knex } from 'knex'
-import nodemailer from 'nodemailer'
+import type { Transporter } from 'nodemailer'
 import { v7 } from 'uuid'
 
 export interface Mail {
@@ -26,18 +26,24 @@ export function createMailer({ smtpUrl, from, db }: { smtpUrl?: string | undefin
       close() {},
     }
   }
-  const transport = nodemailer.createTransport(smtpUrl, {
-    pool: true,
-    maxConnections: 3,
-    connectionTimeout: 10_000,
-    greetingTimeout: 10_000,
-    socketTimeout: 30_000,
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  } as any)
+  let made: Promise<Transporter> | undefined
+  // Loaded with the first mail: an idle process is smaller without.
+  const load = async (): Promise<Transporter> => {
+    const { default: nodemailer } = await import('nodemailer')
+    return nodemailer.createTransport(smtpUrl, {
+      pool: true,
+      maxConnections: 3,
+      connectionTimeout: 10_000,
+      greetingTimeout: 10_000,
+      socketTimeout: 30_000,
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    } as any)
+  }
   return {
     async send({ to, subject, text, html }) {
-      await transport.sendMail({
+      made ??= load()
+      await (await made).sendMail({
         from,
         to: { name: '', address: to },
         subject,
@@ -46,6 +52,6 @@ export function createMailer({ smtpUrl, from, db }: { smtpUrl?: string | undefin
         headers: { 'Auto-Submitted': 'auto-generated' },
       })
     },
-    close: () => transport.close(),
+    close: () => void made?.then((transport) => transport.close()),
   }
 }
