@@ -184,6 +184,7 @@ describe('around the hosted pages in Chromium', function () {
           redirect_uris: [third.callback],
           post_logout_redirect_uris: [third.bye],
           token_endpoint_auth_method: 'none',
+          scope: 'openid profile email',
         }
         const row = { tenant_id: id, id: newId(), client_id: 'acme-notes', metadata: JSON.stringify(metadata) }
         await trx('clients').insert(row)
