@@ -10,6 +10,9 @@ alter table credentials
   -- A passkey's credential id (base64url).
   add column external_id text;
 create unique index credentials_external on credentials (tenant_id, external_id) where external_id is not null;
+-- One live factor of a kind; passkeys may be many.
+create unique index credentials_factor on credentials (tenant_id, user_id, type)
+  where type in ('totp', 'email', 'sms', 'backup_codes') and verified_at is not null;
 
 alter table users
   add column preferred_factor text,
@@ -51,7 +54,10 @@ create index login_attempts_expiry on login_attempts (expires_at);
 -- Codes typed by hand are short, so their tries are counted here.
 alter table secrets
   add column tries integer not null default 0,
-  add column code_hash bytea;
+  add column code_hash bytea,
+  -- Where it was sent, as a key (an e-mail address or a telephone number): only the newest one there works.
+  add column address text;
+create index secrets_address on secrets (tenant_id, purpose, address) where address is not null;
 
 create table devices (
   tenant_id uuid not null references tenants on delete cascade,
@@ -135,6 +141,9 @@ create table identities (
 );
 create index identities_user on identities (tenant_id, user_id);
 
+create trigger identity_providers_change after insert or update or delete on identity_providers
+  for each row execute function announce_change();
+
 create table password_history (
   tenant_id uuid not null,
   user_id uuid not null,
@@ -151,9 +160,9 @@ export async function down(knex: Knex): Promise<void> {
 drop table password_history, identities, identity_providers, api_keys, login_attempts;
 alter table sessions drop column device_id, drop column country, drop column city;
 drop table devices;
-alter table secrets drop column tries, drop column code_hash;
+alter table secrets drop column tries, drop column code_hash, drop column address;
 alter table users drop column preferred_factor, drop column required_actions;
-drop index credentials_external;
+drop index credentials_external, credentials_factor;
 alter table credentials drop column verified_at, drop column name, drop column external_id;
 `)
 }
