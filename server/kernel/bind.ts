@@ -137,7 +137,7 @@ export function sendFailure(koa: KoaContext, surface: Pick<Surface, 'fail'>, fai
   if (failure.retryAfter !== undefined) koa.set('Retry-After', String(Math.max(1, Math.ceil(failure.retryAfter))))
   if (failure.status === 401 && !koa.response.get('WWW-Authenticate')) koa.set('WWW-Authenticate', 'Bearer')
   koa.set(failure.headers)
-  const { type, body } = surface.fail(failure, koa.state.requestId)
+  const { type, body } = surface.fail(failure, koa.state.requestId, koa.method)
   koa.body = body
   koa.type = type
 }

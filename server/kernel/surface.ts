@@ -30,7 +30,8 @@ export interface Surface {
   name(resource: string | undefined, key: string): string
   ok(data: unknown): unknown
   okSchema(data: Json): Json
-  fail(failure: Failure, requestId: string): { type: string; body: unknown }
+  /** `method` is the request's, since sso-api names faults by it. */
+  fail(failure: Failure, requestId: string, method: string): { type: string; body: unknown }
   failSchema: Json
   rows: Row[]
 }

@@ -15,6 +15,9 @@ const snakedKeys = new Set([
   'clientKeySnake',
 ])
 
+/** The document's three names for a fault on our side. */
+const faults: Record<string, string> = { GET: 'FETCH_FAILED', HEAD: 'FETCH_FAILED', POST: 'CREATION_FAILED' }
+
 export const sso = (rows: Row[]): Surface => ({
   id: 'sso',
   title: 'Gatehouse SSO API',
@@ -29,12 +32,12 @@ export const sso = (rows: Row[]): Surface => ({
     properties: { success: { const: true }, data: json },
     required: ['success', 'data'],
   }),
-  fail: (failure: Failure, requestId: string) => ({
+  fail: (failure: Failure, requestId: string, method: string) => ({
     type: 'application/json',
     body: {
       success: false,
       error: {
-        code: failure.code,
+        code: failure.code === 'INTERNAL_ERROR' ? (faults[method] ?? 'UPDATE_FAILED') : failure.code,
         message: failure.message,
         ...(failure.details !== undefined && { details: failure.details }),
         requestId,

@@ -9,6 +9,7 @@ import { readConfig } from '../../server/config.ts'
 import { createDeps, type Deps } from '../../server/deps.ts'
 import { prepareDatabase } from '../../server/start.ts'
 import { runTasks } from '../../server/tasks.ts'
+import { breachOf } from './contract.ts'
 import { type SmtpSink, startSmtp } from './smtp.ts'
 
 export const ADMIN = { email: 'root@example.com', password: 'Root-Password-123!' }
@@ -136,7 +137,10 @@ export async function startApp(
     })
     const text = await response.text()
     const json = /json/.test(response.headers.get('content-type') ?? '')
-    return { status: response.status, headers: response.headers, body: json && text ? JSON.parse(text) : text }
+    const answer = { status: response.status, headers: response.headers, body: json && text ? JSON.parse(text) : text }
+    const breach = breachOf(method, path, answer.status, response.headers.get('content-type'), answer.body)
+    if (breach) throw new Error(`broken promise: ${breach}`)
+    return answer
   }
   const signIn = async (email: string, password: string) => {
     await deps.out.db('rate_limits').delete()

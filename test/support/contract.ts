@@ -1,0 +1,69 @@
+/** Holds every JSON answer a test sees against what the OpenAPI document promises for its row. */
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import { openapi } from '../../server/kernel/openapi.ts'
+import { allRows } from './rows.ts'
+
+const info = {
+  title: 'Gatehouse',
+  version: '0',
+  serverUrl: 'https://id.example.com',
+  tokenUrl: 'https://id.example.com/oauth/token',
+}
+export const documentOf = (surfaces: Parameters<typeof openapi>[0]) => openapi(surfaces, info)
+
+const whole = documentOf([...new Set(allRows.map(({ surface }) => surface))])
+const ajv = new Ajv2020({ strict: false, allErrors: true })
+addFormats.default(ajv as any)
+ajv.addSchema({ $id: 'api', components: whole.components })
+
+const patterns = allRows.map(({ row }) => ({
+  method: row.method,
+  literal: !row.path.includes(':'),
+  test: new RegExp(`^${row.path.replace(/[.]/g, '\\.').replace(/:\w+/g, '[^/]+')}$`),
+  responses: whole.paths[row.path.replace(/:(\w+)/g, '{$1}')][row.method.toLowerCase()].responses,
+  compiled: new Map<string, ValidateFunction>(),
+}))
+patterns.sort((a, b) => Number(b.literal) - Number(a.literal))
+
+/** Rows answered with success so far in this process, as METHOD and pattern. */
+export const succeeded = new Set<string>()
+
+/** What is wrong with the answer, or undefined. Paths that are no row's are not judged. */
+export function breachOf(
+  method: string,
+  path: string,
+  status: number,
+  type: string | null,
+  body: unknown,
+): string | undefined {
+  const bare = path.split('?')[0]!.replace(/^\/t\/[^/]+/, '')
+  const found = patterns.find((p) => p.method === method && p.test.test(bare))
+  if (!found || status === 405) return undefined
+  const media = (type ?? '').split(';')[0]!
+  const promised = found.responses[status]
+  const kind = `${status} ${media}`
+  if (status >= 300 && !promised) {
+    const [sample] = Object.values<any>(found.responses).filter(
+      (r) => r.content && !r.description.startsWith('Success'),
+    )
+    if (!Object.keys(sample.content).includes(media)) return `${method} ${bare} answered ${kind}`
+    return undeclared(found.responses, status)
+  }
+  const content = promised?.content?.[media]
+  if (!content) return `${method} ${bare} answered ${kind}, which is not documented`
+  let validate = found.compiled.get(kind)
+  if (!validate) {
+    validate = ajv.compile(JSON.parse(JSON.stringify(content.schema).replaceAll('#/components', 'api#/components')))
+    found.compiled.set(kind, validate)
+  }
+  if (!validate(body))
+    return `${method} ${bare} answered ${kind} that breaks its schema: ${ajv.errorsText(validate.errors)}`
+  if (status < 300) succeeded.add(`${method} ${found.test.source}`)
+  return undefined
+}
+
+/** Codes any row may answer with although its operation does not list them. */
+const everywhere = new Set([400, 401, 403, 404, 409, 413, 415, 429, 500, 503])
+const undeclared = (responses: Record<string, unknown>, status: number) =>
+  everywhere.has(status) ? undefined : `answered ${status}; documented are ${Object.keys(responses).join(', ')}`
