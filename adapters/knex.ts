@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import knexPackage, { type Knex } from 'knex'
 import pg from 'pg'
+import { execute } from './statement.ts'
 
 export type Db = Knex | Knex.Transaction
 
@@ -80,8 +81,7 @@ export async function named<R = any>(db: Db, name: string, text: string, values:
   const client = db.client
   const connection = await client.acquireConnection()
   try {
-    const result = await connection.query({ name, text, values })
-    return result.rows
+    return await execute(connection, name, text, values)
   } catch (error) {
     abandonIfBroken(connection, error)
     throw error

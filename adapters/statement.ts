@@ -1,0 +1,65 @@
+/**
+ * Prepared statements in fewer words: from its second use on a connection, a statement is one write of Bind, Execute and
+ * Sync, and its columns, which cannot change any more, are not described again. The rest is node-postgres as it is.
+ */
+import pg from 'pg'
+
+interface Columns {
+  names: string[]
+  parsers: ((value: string) => unknown)[]
+}
+
+const Query = pg.Query as unknown as new (config: object) => any
+const { prepareValue } = (pg as any).utils
+const sendBind = (pg.Connection.prototype as any).bind
+/** Execute of the unnamed portal without a limit on rows, then Sync (PostgreSQL: frontend/backend protocol, 54.7). */
+const EXECUTE_SYNC = Buffer.from([0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x53, 0, 0, 0, 4])
+/** By connection and name: what the first use learnt. */
+const described = new WeakMap<object, Map<string, Columns>>()
+
+class Statement extends Query {
+  found: Record<string, unknown>[] = []
+  columns: Columns | undefined
+  connection: object | undefined
+
+  prepare(connection: any): void {
+    this.connection = connection
+    this.columns = this.hasBeenParsed(connection) ? described.get(connection)?.get(this.name) : undefined
+    if (!this.columns) return void super.prepare(connection)
+    const parts: Buffer[] = []
+    sendBind.call(
+      { _send: (part: Buffer) => parts.push(part) },
+      { statement: this.name, values: this.values, valueMapper: prepareValue },
+    )
+    connection._send(Buffer.concat([...parts, EXECUTE_SYNC]))
+  }
+
+  handleRowDescription(message: { fields: { name: string; dataTypeID: number }[] }): void {
+    const names = message.fields.map((field) => field.name)
+    const parsers = message.fields.map((field) => this._result._types.getTypeParser(field.dataTypeID, 'text'))
+    this.columns = { names, parsers }
+    const ofConnection = described.get(this.connection!) ?? new Map<string, Columns>()
+    described.set(this.connection!, ofConnection.set(this.name, this.columns))
+  }
+
+  handleDataRow(message: { fields: (string | null)[] }): void {
+    const { names, parsers } = this.columns!
+    const row: Record<string, unknown> = {}
+    for (let i = 0; i < names.length; i += 1) {
+      const value = message.fields[i]!
+      row[names[i]!] = value === null ? null : parsers[i]!(value)
+    }
+    this.found.push(row)
+  }
+
+  handleCommandComplete(): void {}
+}
+
+/** Runs the statement `name` and answers its rows. `text` must always be the same for a name. Rejects with pg's errors. */
+export function execute(connection: pg.Client, name: string, text: string, values: unknown[]): Promise<any[]> {
+  return new Promise((resolve, reject) => {
+    const statement: any = new Statement({ name, text, values })
+    statement.callback = (error: unknown) => (error ? reject(error) : resolve(statement.found))
+    connection.query(statement)
+  })
+}
