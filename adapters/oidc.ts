@@ -149,6 +149,11 @@ const FIND_SESSION = `select s.id as s_id, s.payload as s_payload, s.expires_at 
   left join users u on u.tenant_id = $1 and u.id = s.user_id
   left join oidc_models g on g.tenant_id = $1 and g.model = 'Grant' and g.id = s.payload #>> array['authorizations', $3::text, 'grantId']
   where s.tenant_id = $1 and s.cookie_hash = $2 and s.ended_at is null`
+// On the way back from the pages, an interaction brings along who signed in there.
+const FIND_INTERACTION = `select t.payload, t.expires_at, t.consumed_at, ${USER_SELECT}, ${ROLES_SELECT}
+  from oidc_models t
+  left join users u on u.tenant_id = $1 and u.id = (t.payload #>> '{result,login,accountId}')::uuid
+  where t.tenant_id = $1 and t.model = 'Interaction' and t.id = $2`
 const FIND_MODEL = `select payload, expires_at, consumed_at from oidc_models where tenant_id = $1 and model = $2 and id = $3`
 const FIND_SESSION_BY_ID = `select id as s_id, payload as s_payload, expires_at as s_expires_at, ended_at as s_ended_at,
   end_reason as s_end_reason, last_used_at as s_last_used_at from sessions where tenant_id = $1 and id = $2`
@@ -233,12 +238,15 @@ async function findRow(unit: Unit, model: string, id: string): Promise<AdapterPa
   const joined = model === 'RefreshToken' || model === 'AuthorizationCode' || model === 'AccessToken'
   const [row] = joined
     ? await named(unit.db, 'oidc_token', FIND_TOKEN, [unit.tenantId, model, stored])
-    : await named(unit.db, 'oidc_model', FIND_MODEL, [unit.tenantId, model, stored])
+    : model === 'Interaction'
+      ? await named(unit.db, 'oidc_interaction', FIND_INTERACTION, [unit.tenantId, stored])
+      : await named(unit.db, 'oidc_model', FIND_MODEL, [unit.tenantId, model, stored])
   if (!row) {
     unit.found.set(key, null)
     return undefined
   }
   if (joined) remember(unit, row, row.grant_id ?? undefined)
+  if (row.u_id) unit.people.set(row.u_id, person(row))
   const payload = { ...row.payload, jti: id, exp: epoch(row.expires_at) }
   if (row.consumed_at) payload.consumed = epoch(row.consumed_at)
   unit.found.set(key, payload)
