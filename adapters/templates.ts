@@ -33,6 +33,8 @@ export const mailNames = [
   'password-changed',
   'new-sign-in',
   'locked',
+  'passkey-added',
+  'passkey-removed',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -44,6 +46,8 @@ const subjects: Record<MailName, string> = {
   'password-changed': 'changed',
   'new-sign-in': 'signin',
   locked: 'locked',
+  'passkey-added': 'passkeyAdded',
+  'passkey-removed': 'passkeyRemoved',
 }
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })

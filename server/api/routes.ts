@@ -2,6 +2,7 @@
 import { type Row, row } from '../kernel/surface.ts'
 import * as auth from './auth.ts'
 import * as email from './email.ts'
+import * as passkeys from './passkeys.ts'
 import * as password from './password.ts'
 import * as profile from './profile.ts'
 import * as sessions from './sessions.ts'
@@ -21,6 +22,18 @@ export const v1Rows: Row[] = [
   row('POST', '/v1/auth/revoke-all-sessions', sessions.endAll),
   row('GET', '/v1/sessions', sessions.list, { as: 'sessions' }),
 ]
+
+const webauthn = '/v1/auth/mfa/webauthn'
+v1Rows.push(
+  row('POST', `${webauthn}/register/begin`, passkeys.beginRegistration),
+  row('POST', `${webauthn}/register/finish`, passkeys.finishRegistration, { status: 201 }),
+  row('GET', `${webauthn}/credentials`, passkeys.list, { as: 'credentials' }),
+  row('DELETE', `${webauthn}/credentials`, passkeys.remove),
+  row('DELETE', `${webauthn}/credentials/:id`, passkeys.remove),
+  row('PATCH', `${webauthn}/credentials/:id`, passkeys.rename),
+  row('POST', '/v1/auth/login/mfa/webauthn/begin', passkeys.beginSignIn),
+  row('POST', '/v1/auth/login/mfa/webauthn/finish', passkeys.finishSignIn),
+)
 
 export const plainRows: Row[] = [
   row('POST', '/auth/register', auth.register, { status: 201 }),

@@ -2,7 +2,7 @@
 import type { Db } from '../../adapters/knex.ts'
 import { randomToken, sha256 } from '../../adapters/sealing.ts'
 
-export type Purpose = 'verify_email' | 'reset_password' | 'set_up'
+export type Purpose = 'verify_email' | 'reset_password' | 'set_up' | 'webauthn'
 
 export interface NewSecret {
   tenantId: string
