@@ -22,6 +22,8 @@ export interface MailData {
   /** password-changed, new-sign-in: when and from where. */
   at?: Date
   ip?: string
+  /** factor-changed: which and how, such as totp-added. */
+  what?: string
   /** From a parsed user agent ("Firefox on Linux"), never the raw header, which is a stranger's text. */
   device?: string
 }
@@ -33,6 +35,8 @@ export const mailNames = [
   'password-changed',
   'new-sign-in',
   'locked',
+  'mfa-code',
+  'factor-changed',
   'passkey-added',
   'passkey-removed',
 ] as const
@@ -46,6 +50,8 @@ const subjects: Record<MailName, string> = {
   'password-changed': 'changed',
   'new-sign-in': 'signin',
   locked: 'locked',
+  'mfa-code': 'mfaCode',
+  'factor-changed': 'factor',
   'passkey-added': 'passkeyAdded',
   'passkey-removed': 'passkeyRemoved',
 }

@@ -3,6 +3,7 @@ import type { Mailer } from '../../adapters/mail.ts'
 import { type MailName, renderMail } from '../../adapters/templates.ts'
 import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
+import { CODE_LIFETIME, mint as mintCode } from './factors/codes.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -15,6 +16,11 @@ export interface MailJob {
   locales: string[]
   ip?: string
   at?: string
+  /** mfa-code: the waiting sign-in, and which sending of its code this is. */
+  attemptId?: string
+  number?: number
+  /** factor-changed: which and how, such as totp-added. */
+  what?: string
   /** locked: how long, in seconds. */
   seconds?: number
 }
@@ -27,6 +33,8 @@ export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<
   const to = job.email ?? user?.email
   if (!to || (job.userId && !user)) return
   const content = await contentOf(out, tenant, job, user)
+  // What it would be about is over.
+  if (!content) return
   const mail = renderMail(job.template, user?.locale ?? job.locales[0] ?? 'en', {
     branding: {
       name: tenant.name,
@@ -56,6 +64,10 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, user: UserR
         link: `${issuer}/reset-password?token=${await mint('reset_password', settings.reset_link_lifetime)}`,
         expires: settings.reset_link_lifetime,
       }
+    case 'mfa-code': {
+      const code = await mintCode(out.db, tenant.id, { attemptId: job.attemptId!, number: job.number! })
+      return code ? { link: `${issuer}/`, code, expires: CODE_LIFETIME } : undefined
+    }
     case 'account-exists':
       return { link: `${issuer}/`, forgotLink: `${issuer}/forgot-password` }
     case 'locked':
@@ -65,6 +77,7 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, user: UserR
         link: `${issuer}/forgot-password`,
         at: job.at ? new Date(job.at) : new Date(),
         ...(job.ip && { ip: job.ip }),
+        ...(job.what && { what: job.what }),
       }
   }
 }
