@@ -3,6 +3,8 @@ import { type Row, row } from '../kernel/surface.ts'
 import * as auth from './auth.ts'
 import * as email from './email.ts'
 import * as passkeys from './passkeys.ts'
+import * as mfa from './mfa.ts'
+import * as mfaLogin from './mfa-login.ts'
 import * as password from './password.ts'
 import * as profile from './profile.ts'
 import * as sessions from './sessions.ts'
@@ -21,6 +23,25 @@ export const v1Rows: Row[] = [
   row('POST', '/v1/auth/change-password', password.change),
   row('POST', '/v1/auth/revoke-all-sessions', sessions.endAll),
   row('GET', '/v1/sessions', sessions.list, { as: 'sessions' }),
+
+  row('GET', '/v1/auth/mfa/status', mfa.status),
+  row('POST', '/v1/auth/mfa/setup', mfa.setUp),
+  row('POST', '/v1/auth/mfa/enable', mfa.enable),
+  row('POST', '/v1/auth/mfa/disable', mfa.disable),
+  row('POST', '/v1/auth/mfa/backup-codes', mfa.newBackupCodes),
+  row('GET', '/v1/auth/mfa/backup-codes/count', mfa.countBackupCodes),
+  row('POST', '/v1/auth/mfa/preferred', mfa.prefer),
+  row('POST', '/v1/auth/mfa/email/enable', mfa.enableEmail),
+  row('POST', '/v1/auth/mfa/email/disable', mfa.disable, { fixed: { method: 'email' } }),
+  row('POST', '/v1/auth/mfa/sms/setup', mfa.setUp, { fixed: { method: 'sms' } }),
+  row('POST', '/v1/auth/mfa/sms/enable', mfa.enable, { fixed: { method: 'sms' } }),
+  row('POST', '/v1/auth/mfa/sms/disable', mfa.disable, { fixed: { method: 'sms' } }),
+  row('POST', '/v1/auth/login/mfa', mfaLogin.login),
+  row('POST', '/v1/auth/login/mfa/backup', mfaLogin.loginByBackupCode),
+  row('POST', '/v1/auth/login/mfa/email/send', mfaLogin.sendEmail),
+  row('POST', '/v1/auth/login/mfa/email', mfaLogin.loginByEmail),
+  row('POST', '/v1/auth/login/mfa/sms/send', mfaLogin.sendSms),
+  row('POST', '/v1/auth/login/mfa/sms', mfaLogin.loginBySms),
 ]
 
 const webauthn = '/v1/auth/mfa/webauthn'
@@ -58,6 +79,11 @@ export const plainRows: Row[] = [
   row('GET', '/sessions', sessions.list, { as: 'sessions' }),
   row('DELETE', '/sessions/{sessionId}', sessions.end, { names: { sessionId: 'session_id' } }),
   row('POST', '/sessions/logout-all', sessions.endAll),
+
+  row('POST', '/auth/mfa/setup', mfa.setUp),
+  row('POST', '/auth/mfa/verify', mfaLogin.verify),
+  row('POST', '/auth/2fa/enable', mfa.setUp),
+  row('POST', '/auth/2fa/verify', mfaLogin.verify),
 ]
 
 export const ssoRows: Row[] = [
@@ -67,6 +93,11 @@ export const ssoRows: Row[] = [
   row('DELETE', '/api/account/sessions/:id', sessions.end, { names: { id: 'sessionId' } }),
   row('DELETE', '/api/account/sessions', sessions.endAll),
   row('PUT', '/api/account/password', password.change),
+
+  row('PUT', '/api/account/security', mfa.updateSecurity),
+  row('POST', '/api/account/2fa/setup', mfa.setUp),
+  row('POST', '/api/account/2fa/verify', mfa.enable),
+  row('DELETE', '/api/account/2fa', mfa.disable, { fixed: { method: 'all' } }),
   row('GET', '/api/account/profile', profile.complete),
   row('PUT', '/api/account/profile', profile.updateComplete),
   row('GET', '/api/account/profile/summary', profile.summary),
