@@ -94,8 +94,13 @@ export async function changed(
   { keepSessions = false, exceptSession = ctx.actor?.sessionId }: ChangeOptions = {},
 ): Promise<void> {
   ctx.event(how === 'added' ? 'mfa.enabled' : 'mfa.disabled', { userId, data: { factor } })
-  ctx.job('mail', { template: 'factor-changed', userId, what: `${factor}-${how}`, locales: ctx.request.locales })
+  tell(ctx, userId, `${factor}-${how}`)
   if (!keepSessions) await sessions.endAll(ctx, userId, exceptSession)
+}
+
+function tell(ctx: Context, userId: string, what: string): void {
+  const { ip, locales } = ctx.request
+  ctx.job('mail', { template: 'factor-changed', userId, what, ip, locales })
 }
 
 /** Turns the app on that was set up. Answers ten backup codes to who has none. */
@@ -205,6 +210,6 @@ export async function prefer(ctx: Context, userId: string, factor: Factor): Prom
 export async function newBackupCodes(ctx: Context, userId: string): Promise<string[]> {
   if ((await list(ctx, userId)).length === 0) throw fail('CONFLICT', 'Set up a second factor first')
   const codes = await backup.create(ctx, userId)
-  ctx.job('mail', { template: 'factor-changed', userId, what: 'backup_codes-added', locales: ctx.request.locales })
+  tell(ctx, userId, 'backup_codes-added')
   return codes
 }
