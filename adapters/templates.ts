@@ -15,7 +15,7 @@ export interface MailData {
   link: string
   /** Seconds the link or code works, or the lock lasts. */
   expires?: number
-  /** verify-email: a code to type instead. */
+  /** verify-email, magic-link: a code to type instead. */
   code?: string
   /** account-exists: the page to reset the password. */
   forgotLink?: string
@@ -39,6 +39,7 @@ export const mailNames = [
   'factor-changed',
   'passkey-added',
   'passkey-removed',
+  'magic-link',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -54,6 +55,7 @@ const subjects: Record<MailName, string> = {
   'factor-changed': 'factor',
   'passkey-added': 'passkeyAdded',
   'passkey-removed': 'passkeyRemoved',
+  'magic-link': 'magic',
 }
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })

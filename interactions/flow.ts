@@ -34,6 +34,7 @@ async function showLogin(s: Step, again: Again = {}): Promise<void> {
     client: clientView(s.client),
     links: {
       forgot: `${ctx.tenant.mountPath}/forgot-password?interaction=${interaction.uid}`,
+      ...(ctx.tenant.settings.magic_link_enabled && { magicLink: `${at}/magic-link` }),
       ...(ctx.tenant.settings.registration_enabled && { register: `${at}/register` }),
     },
     form: { email: again.form ? again.form.email : (interaction.params.login_hint ?? expected?.email ?? '') },
@@ -65,13 +66,13 @@ export const login: StepHandler = async (s) => {
   if (!isEmail(form.email ?? '')) errors.email = 'field.error.email'
   if (!form.password) errors.password = 'field.error.required'
   if (Object.keys(errors).length) return showLogin(s, { form, errors, status: 400 })
-  await spend(ctx, { name: 'login', count: 10, seconds: 900 })
   try {
-    const proven = await provePassword(ctx, { email: form.email!, password: form.password! })
+    const limit = { name: 'login', count: 10, seconds: 900 }
+    const proven = await provePassword(ctx, { email: form.email!, password: form.password! }, limit)
     await prove(s, proofOf(proven))
   } catch (error) {
     if ((error as Failure).code === 'EMAIL_VERIFICATION_REQUIRED') return askToVerify(s, form.email!)
-    const mendable = fieldErrors(error)
+    const mendable = (error as Failure).details ? undefined : fieldErrors(error)
     if (!mendable) throw error
     await showLogin(s, { form, ...mendable, status: (error as Failure).status })
   }

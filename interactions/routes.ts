@@ -6,6 +6,7 @@ import * as pages from './account-pages.ts'
 import { consent } from './consent.ts'
 import * as dev from './dev.ts'
 import * as flow from './flow.ts'
+import * as magicLink from './magic-link.ts'
 import { type PageHandler, page } from './page.ts'
 import { register, showRegister } from './registration.ts'
 import { type StepHandler, step as stepOf } from './step.ts'
@@ -23,6 +24,14 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/consent', step(consent))
   post('/interaction/:uid/account', step(flow.account))
   post('/interaction/:uid/abort', step(flow.abort))
+
+  get('/interaction/:uid/magic-link', step(magicLink.showAsk))
+  post('/interaction/:uid/magic-link', step(magicLink.ask))
+  post('/interaction/:uid/magic-link/code', step(magicLink.enterCode))
+  get('/interaction/:uid/magic-link/open', magicLink.openWaiting(step))
+  post('/interaction/:uid/magic-link/open', step(magicLink.takeWaiting))
+  get('/magic-link', magicLink.open)
+  post('/magic-link', magicLink.take(providers))
 
   get('/verify-email', pages.showVerifyEmail)
   post('/verify-email', pages.verifyEmail)

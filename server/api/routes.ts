@@ -2,6 +2,7 @@
 import { type Row, row } from '../kernel/surface.ts'
 import * as auth from './auth.ts'
 import * as email from './email.ts'
+import * as magicLink from './magic-link.ts'
 import * as passkeys from './passkeys.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
@@ -21,6 +22,8 @@ export const v1Rows: Row[] = [
   row('POST', '/v1/auth/forgot-password', password.forgot),
   row('POST', '/v1/auth/reset-password', password.reset),
   row('POST', '/v1/auth/change-password', password.change),
+  row('POST', '/v1/auth/magic-link/send', magicLink.send),
+  row('POST', '/v1/auth/magic-link/verify', magicLink.verify),
   row('POST', '/v1/auth/revoke-all-sessions', sessions.endAll),
   row('GET', '/v1/sessions', sessions.list, { as: 'sessions' }),
 

@@ -4,6 +4,7 @@ import { type MailName, renderMail } from '../../adapters/templates.ts'
 import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { CODE_LIFETIME, mint as mintCode } from './factors/codes.ts'
+import { LIFETIME as MAGIC_LINK_LIFETIME } from './magic-links.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -23,6 +24,9 @@ export interface MailJob {
   what?: string
   /** locked: how long, in seconds. */
   seconds?: number
+  /** magic-link: the hosted sign-in that waits for it, and whether it may make an account. */
+  interactionId?: string
+  mayRegister?: boolean
 }
 
 /** Sends one mail. A user that is gone by now gets none. */
@@ -32,7 +36,7 @@ export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<
   const user = job.userId ? await users.byId(out.db, tenant.id, job.userId) : undefined
   const to = job.email ?? user?.email
   if (!to || (job.userId && !user)) return
-  const content = await contentOf(out, tenant, job, user)
+  const content = await contentOf(out, tenant, job, to, user)
   // What it would be about is over.
   if (!content) return
   const mail = renderMail(job.template, user?.locale ?? job.locales[0] ?? 'en', {
@@ -47,7 +51,7 @@ export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<
   await mailer.send({ tenantId: tenant.id, to, ...mail })
 }
 
-async function contentOf(out: Outside, tenant: Tenant, job: MailJob, user: UserRow | undefined) {
+async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string, user: UserRow | undefined) {
   const { settings, issuer } = tenant
   const mint = (purpose: secrets.Purpose, lifetime: number) =>
     out.db.transaction((trx) =>
@@ -64,6 +68,19 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, user: UserR
         link: `${issuer}/reset-password?token=${await mint('reset_password', settings.reset_link_lifetime)}`,
         expires: settings.reset_link_lifetime,
       }
+    case 'magic-link': {
+      const { token, code } = await out.db.transaction((trx) =>
+        secrets.createWithCode(trx, {
+          tenantId: tenant.id,
+          purpose: 'magic_link',
+          address: users.emailKey(to),
+          ...(user && { userId: user.id }),
+          data: { email: to, interactionId: job.interactionId, mayRegister: job.mayRegister },
+          lifetime: MAGIC_LINK_LIFETIME,
+        }),
+      )
+      return { link: `${issuer}/magic-link?token=${token}`, code, expires: MAGIC_LINK_LIFETIME }
+    }
     case 'mfa-code': {
       const code = await mintCode(out.db, tenant.id, { attemptId: job.attemptId!, number: job.number! })
       return code ? { link: `${issuer}/`, code, expires: CODE_LIFETIME } : undefined

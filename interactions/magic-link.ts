@@ -1,0 +1,139 @@
+/** Signing in by mail on the hosted pages: ask, type the code, or open the link here or in another browser. */
+import { transact } from '../server/api/pipeline.ts'
+import * as attempts from '../server/domain/attempts.ts'
+import * as magicLinks from '../server/domain/magic-links.ts'
+import * as secrets from '../server/domain/secrets.ts'
+import { type Failure, fail } from '../server/kernel/errors.ts'
+import type { Providers } from '../server/oidc/providers.ts'
+import { openHere } from './browser-session.ts'
+import { prove } from './flow.ts'
+import { fieldErrors, isEmail, type PageHandler, readForm, spend } from './page.ts'
+import { render } from './render.ts'
+import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'
+
+export const showAsk: StepHandler = async (s) => askPage(s)
+
+function askPage(s: Step, again: Again = {}): void {
+  s.koa.status = again.status ?? 200
+  render(s.koa, 'magic-link', {
+    post: `${s.at}/magic-link`,
+    client: clientView(s.client),
+    links: { login: s.at },
+    form: again.form ?? { email: s.interaction.params.login_hint ?? '' },
+    errors: again.errors,
+    vars: again.vars,
+  })
+}
+
+/** The same answer whether the address has an account or not. */
+export const ask: StepHandler = async (s) => {
+  const form = await readForm(s.koa)
+  const email = form.email ?? ''
+  if (!isEmail(email)) return askPage(s, { form, errors: { email: 'field.error.email' }, status: 400 })
+  await spend(s.ctx, magicLinks.SEND_LIMIT)
+  const request = { email, interactionId: s.interaction.uid }
+  await magicLinks.prepare(s.ctx, request)
+  await transact(s.ctx, (inner) => magicLinks.request(inner, request))
+  sentPage(s, email)
+}
+
+function sentPage(s: Step, email: string, again: Again = {}): void {
+  s.koa.status = again.status ?? 200
+  render(s.koa, 'magic-link-sent', {
+    email,
+    post: `${s.at}/magic-link/code`,
+    expires: magicLinks.LIFETIME,
+    links: { login: s.at, again: `${s.at}/magic-link`, ...mailboxLink(s.ctx) },
+    errors: again.errors,
+    vars: again.vars,
+  })
+}
+
+/** The code, typed where the sign-in waits. */
+export const enterCode: StepHandler = async (s) => {
+  const form = await readForm(s.koa)
+  const email = form.email ?? ''
+  if (!isEmail(email)) return askPage(s, { form, errors: { email: 'field.error.email' }, status: 400 })
+  await spend(s.ctx, { name: 'magic-link-verify', count: 30, seconds: 900 })
+  try {
+    const hash = await magicLinks.prepareCode(s.ctx, { email, code: form.code ?? '' })
+    await prove(s, await transact(s.ctx, (inner) => magicLinks.take(inner, { hash })))
+  } catch (error) {
+    const { code, status } = error as Failure
+    const mendable = code === 'INVALID_CODE' ? { errors: { code: 'field.error.code' } } : fieldErrors(error)
+    if (!mendable) throw error
+    sentPage(s, email, { ...mendable, status })
+  }
+}
+
+const tokenOf = (value: unknown): string => {
+  if (typeof value !== 'string' || value.length > 512) throw fail('INVALID_TOKEN', 'The link is incomplete')
+  return value
+}
+
+/** Where the mailed link leads: to the sign-in that waits for it, whose cookie only that address is sent. */
+export const open: PageHandler = async (koa, ctx) => {
+  const token = tokenOf(koa.query.token)
+  const found = await secrets.look(ctx.out.db, ctx.tenant.id, 'magic_link', token)
+  if (!found) throw fail('INVALID_TOKEN', 'dead link')
+  const { interactionId, email } = found.data
+  const base = ctx.tenant.mountPath
+  if (interactionId && koa.query.here === undefined) {
+    koa.status = 303
+    return koa.redirect(`${base}/interaction/${interactionId}/magic-link/open?token=${token}`)
+  }
+  render(koa, 'magic-link-open', {
+    post: `${base}/magic-link`,
+    token,
+    email,
+    elsewhere: Boolean(interactionId),
+  })
+}
+
+/** In the browser that asked. Any other one is led back to the page that signs in there. */
+export const openWaiting =
+  (step: (handle: StepHandler) => PageHandler): PageHandler =>
+  async (koa, ctx) => {
+    const token = tokenOf(koa.query.token)
+    const show: StepHandler = async (s) => {
+      const found = await secrets.look(ctx.out.db, ctx.tenant.id, 'magic_link', token)
+      if (!found) throw fail('INVALID_TOKEN', 'dead link')
+      render(koa, 'magic-link-open', { post: `${s.at}/magic-link/open`, token, email: found.data.email })
+    }
+    try {
+      await step(show)(koa, ctx)
+    } catch (error) {
+      if ((error as Failure).code !== 'UNAUTHORIZED') throw error
+      koa.status = 303
+      koa.redirect(`${ctx.tenant.mountPath}/magic-link?token=${encodeURIComponent(token)}&here=1`)
+    }
+  }
+
+export const takeWaiting: StepHandler = async (s) => {
+  const token = tokenOf((await readForm(s.koa)).token)
+  await spend(s.ctx, { name: 'magic-link-verify', count: 30, seconds: 900 })
+  await prove(s, await transact(s.ctx, (inner) => magicLinks.take(inner, { token })))
+}
+
+/** Signs in in this browser, where nobody waits. Nothing here can ask for a second factor, so it is not skipped but refused. */
+export const take =
+  (providers: Providers): PageHandler =>
+  async (koa, ctx) => {
+    const token = tokenOf((await readForm(koa)).token)
+    await spend(ctx, { name: 'magic-link-verify', count: 30, seconds: 900 })
+    try {
+      await transact(ctx, async (inner) => {
+        const proof = await magicLinks.take(inner, { token })
+        attempts.assertMaySignIn(inner, proof.user)
+        // Rolls back: the code of the same mail still works where the sign-in was started.
+        if (attempts.owesSecondFactor(inner, proof)) throw fail('INSUFFICIENT_AUTHENTICATION', 'guarded')
+        await openHere(koa, inner, providers, proof)
+      })
+    } catch (error) {
+      if ((error as Failure).code !== 'INSUFFICIENT_AUTHENTICATION') throw error
+      koa.status = 403
+      return render(koa, 'magic-link-guarded')
+    }
+    koa.status = 303
+    koa.redirect(`${ctx.tenant.mountPath}/`)
+  }

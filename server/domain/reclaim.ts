@@ -1,0 +1,49 @@
+/**
+ * The owner of an address arrives at an account that somebody made with it and never proved. Whatever that somebody
+ * could still sign in with must go before the owner moves in (pre-hijacking).
+ */
+import { owesSecondFactor, type Person, type Proof } from './attempts.ts'
+import type { Context } from './context.ts'
+import * as sessions from './sessions.ts'
+
+/** Second factors that the proof of the mailbox does not stand for. */
+const isGuarded = (ctx: Context, proof: Proof) =>
+  proof.user.factors.some((f) => f !== 'email' && f !== 'backup_codes') && owesSecondFactor(ctx, proof)
+
+/**
+ * True after the account belongs to who proved its address: verified, without old credentials and sessions where it was
+ * not verified before. False, and nothing done, where the account asks for a second factor: nobody passes that by mail.
+ */
+export async function claimAddress(ctx: Context, proof: Proof): Promise<boolean> {
+  const { user } = proof
+  if (user.email_verified_at) return true
+  if (isGuarded(ctx, proof)) return false
+  const mine = { tenant_id: ctx.tenant.id, user_id: user.id }
+  const dropped = await ctx.db('credentials').where(mine).delete()
+  for (const table of ['identities', 'api_keys', 'devices']) await ctx.db(table).where(mine).delete()
+  const ended = await sessions.endAll(ctx, user.id)
+  await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: user.id }).update({
+    email_verified_at: ctx.db.fn.now(),
+    updated_at: ctx.db.fn.now(),
+    preferred_factor: null,
+  })
+  user.email_verified_at = new Date()
+  user.factors = []
+  user.preferred_factor = null
+  ctx.event('email.verified', { userId: user.id, data: { email: user.email, how: proof.amr } })
+  if (dropped + ended > 0)
+    ctx.event('user.reclaimed', { userId: user.id, data: { credentials: dropped, sessions: ended } })
+  return true
+}
+
+/** A Person who was made just now. */
+export const newcomer = (
+  user: Omit<Person, 'role_ids' | 'factors' | 'preferred_factor' | 'required_actions'>,
+  roleIds: string[],
+): Person => ({
+  ...user,
+  role_ids: roleIds,
+  factors: [],
+  preferred_factor: null,
+  required_actions: [],
+})
