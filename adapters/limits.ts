@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Db } from './knex.ts'
-import { countInPostgres } from './limits/postgres.ts'
+import { countedOf, countInPostgres, hitPart } from './limits/postgres.ts'
 import type { RedisCounters } from './limits/redis.ts'
 import type { Logger } from './log.ts'
 
@@ -46,7 +46,21 @@ export interface Limits {
    * its limit, else the one with the fewest hits left. While one is known to be over, nothing is counted on the others.
    */
   hitAll(hits: Hit[]): Promise<LimitState>
+  /**
+   * One hit that a statement of the caller counts along, to save a round trip; undefined where hit() has to be asked:
+   * while Redis counts, and while the key is known to be over its limit (which costs no round trip).
+   */
+  along(key: string, rule: Rule): Along | undefined
   close(): Promise<void>
+}
+
+export interface Along {
+  /** What the statement binds, in the order of `sql`'s parameters. */
+  values: [key: string, seconds: number]
+  /** The part of the statement that counts, from the names of its parameters. Returns one row. */
+  sql(key: string, seconds: string): string
+  /** The state, from that row. */
+  settle(row: { count: number; reset: number; wait: number }): LimitState
 }
 
 interface Options {
@@ -124,6 +138,19 @@ export function createLimits({ db, redisUrl, log }: Options): Limits {
   return {
     hit: (key, rule) => hitAll([{ key, rule }]),
     hitAll,
+    along(key, rule) {
+      const hit = { key: hash(key, rule), rule }
+      if (redis?.ready() || remembered([hit])) return undefined
+      return {
+        values: [hit.key, rule.seconds],
+        sql: hitPart,
+        settle(row) {
+          const counted = countedOf(row, rule)
+          if (!counted.ok) remember(hit.key, counted)
+          return stateOf(rule, counted)
+        },
+      }
+    },
     async close() {
       closed = true
       redis?.close()

@@ -3,6 +3,7 @@
  * that parallel guesses are counted one by one; unknown accounts take the same steps and the same time.
  */
 import { named } from '../../adapters/knex.ts'
+import type { Along, LimitState, Rule } from '../../adapters/limits.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
 import { type Failure, fail } from '../kernel/errors.ts'
@@ -23,9 +24,11 @@ export interface PasswordProof {
   counters: Buffer[]
 }
 
-const BEGIN = `with hit as (
+/** `limit` counts the address's attempt along; over it, nothing is counted on the account. */
+const begin = (limit?: Along) => `with ${limit ? `spent as (${limit.sql('$6', '$7')}), ` : ''}hit as (
     insert into login_counters (tenant_id, key, failures, expires_at)
-      values ($1, $2, 1, now() + interval '1 hour'), ($1, $3, 1, now() + interval '1 hour')
+      select $1::uuid, key, 1, now() + interval '1 hour' from (values ($2::bytea), ($3::bytea)) counter (key)
+      ${limit ? 'where (select count from spent) <= $8::int' : ''}
     on conflict (tenant_id, key) do update set
       refused = coalesce(login_counters.blocked_until > now(), false),
       failures = case when login_counters.expires_at <= now() then 1
@@ -44,8 +47,10 @@ const BEGIN = `with hit as (
   select (select coalesce(bool_or(refused), false) from hit where key = $2) as pair_refused,
     (select coalesce(bool_or(refused), false) from hit where key = $3) as account_refused,
     (select ceil(extract(epoch from max(blocked_until) - now()))::int from hit where refused) as retry_after,
-    exists (select 1 from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.ip = $5::inet
-      and s.created_at > now() - interval '90 days') as known_address,
+    case when exists (select 1 from hit where key = $3 and refused) then
+      exists (select 1 from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.ip = $5::inet
+        and s.created_at > now() - interval '90 days') end as known_address,
+    ${limit ? '(select row_to_json(spent) from spent)' : 'null'} as spent,
     ${USER_COLUMNS.map((c) => `u.${c}`).join(', ')},
     ${PERSON_EXTRAS},
     c.id as credential_id, c.secret
@@ -69,12 +74,17 @@ export async function forgiveFailures(ctx: Context, email: string): Promise<void
 
 /**
  * Proves the password. Fails with INVALID_CREDENTIALS (also for unknown accounts and accounts without a password),
- * ACCOUNT_DISABLED (after the right password only), RATE_LIMITED (back-off), UNAVAILABLE (hashing is overloaded).
+ * ACCOUNT_DISABLED (after the right password only), RATE_LIMITED (back-off, or over `limit` of the caller's address: then
+ * with details), UNAVAILABLE (hashing is overloaded).
  */
-export async function provePassword(ctx: Context, input: { email: string; password: string }): Promise<PasswordProof> {
+export async function provePassword(
+  ctx: Context,
+  input: { email: string; password: string },
+  limit?: { name: string } & Rule,
+): Promise<PasswordProof> {
   const key = emailKey(input.email)
   const [pair, account] = countersOf(ctx, key)
-  const [found] = await named(ctx.out.db, 'login_begin', BEGIN, [ctx.tenant.id, pair, account, key, ctx.request.ip])
+  const found = await beginAttempt(ctx, [ctx.tenant.id, pair, account, key, ctx.request.ip], limit)
   if (found.pair_refused || (found.account_refused && !found.known_address)) {
     throw fail('RATE_LIMITED', 'Too many failed attempts. Wait a moment, or reset your password', {
       retryAfter: found.retry_after ?? 60,
@@ -84,7 +94,7 @@ export async function provePassword(ctx: Context, input: { email: string; passwo
     ? await ctx.out.passwords.verify(found.secret, input.password)
     : await pretend(ctx, input.password)
   if (!ok) throw await refused(ctx, found.id ?? undefined, 'INVALID_CREDENTIALS')
-  const { credential_id, secret, pair_refused, account_refused, retry_after, known_address, ...user } = found
+  const { credential_id, secret, pair_refused, account_refused, retry_after, known_address, spent, ...user } = found
   try {
     assertMaySignIn(ctx, user)
   } catch (error) {
@@ -96,6 +106,29 @@ export async function provePassword(ctx: Context, input: { email: string; passwo
     rehash: rehash ? await ctx.out.passwords.hash(input.password) : undefined,
     counters: [pair, account],
   }
+}
+
+/** Counts and reads in one round trip; the limit of the caller's address too, unless Redis counts those. */
+async function beginAttempt(
+  ctx: Context,
+  values: unknown[],
+  limit: ({ name: string } & Rule) | undefined,
+): Promise<any> {
+  if (!limit) return (await named(ctx.out.db, 'login_begin', begin(), values))[0]
+  const rule = { count: limit.count, seconds: limit.seconds }
+  const name = `${ctx.tenant.id}:${limit.name}:${ctx.request.ip}`
+  const along = ctx.out.limits.along(name, rule)
+  if (!along) {
+    refuseOver(await ctx.out.limits.hit(name, rule))
+    return beginAttempt(ctx, values, undefined)
+  }
+  const [found] = await named(ctx.out.db, 'login_begin_limited', begin(along), [...values, ...along.values, rule.count])
+  refuseOver(along.settle(found.spent))
+  return found
+}
+
+function refuseOver({ ok, retryAfter }: LimitState): void {
+  if (!ok) throw fail('RATE_LIMITED', 'Too many requests', { retryAfter, details: { of: 'address' } })
 }
 
 async function pretend(ctx: Context, password: string): Promise<{ ok: false; rehash: false }> {
