@@ -3,11 +3,13 @@ import type { Knex } from 'knex'
 import * as foundation from './0001_foundation.ts'
 import * as limits from './0002_limits.ts'
 import * as signIn from './0003_sign_in.ts'
+import * as hotTables from './0004_hot_tables.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
   '0002_limits': limits,
   '0003_sign_in': signIn,
+  '0004_hot_tables': hotTables,
 }
 
 const source: Knex.MigrationSource<string> = {
