@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { makeWorkerUtils, type Runner, run, type Task, type WorkerEvents } from 'graphile-worker'
 import pg from 'pg'
-import { holdClaims } from './jobs/claim.ts'
+import { createClaim } from './jobs/claim.ts'
 import type { Db } from './knex.ts'
 import type { Logger } from './log.ts'
 
@@ -66,9 +66,9 @@ export async function startJobs(options: {
   })
   pool.on('error', () => {})
   pool.on('connect', (client) => client.on('error', () => {}))
-  const claims = holdClaims(options.databaseUrl)
+  const claim = createClaim(options.databaseUrl)
   const events: WorkerEvents = new EventEmitter()
-  events.on('pool:create', ({ workerPool }) => claims.add(workerPool.id))
+  events.on('pool:create', ({ workerPool }) => claim.hold(workerPool.id))
   let stopped = false
   let runner: Runner | undefined
   // Once started, a runner outlasts most outages; some end it, quietly or not.
@@ -84,6 +84,7 @@ export async function startJobs(options: {
           pollInterval: 2000,
           logger: quiet,
           events,
+          preset: { worker },
         })
         if (stopped) await runner.stop()
         await runner.promise
@@ -111,12 +112,18 @@ export async function startJobs(options: {
       // What is cut off here is run again by another process, or at the next start.
       if (!ended) await Promise.race([runner?.kill().catch(() => {}), sleep(2000, undefined, { ref: false })])
       await Promise.race([pool.end().catch(() => {}), sleep(1000, undefined, { ref: false })])
-      await claims.stop()
+      await claim.stop()
     },
   }
 }
 
-/** How long a running job may take to end when the process stops. */
+/**
+ * Without batches graphile-worker forgets to catch what fails when it notes a job's end, and the process would end with the
+ * database's connection. With them it ends the runner only, and the jobs are run again.
+ */
+const worker = { completeJobBatchDelay: 0, failJobBatchDelay: 0 }
+
+/** How long (ms) a running job may take to end when the process stops. */
 const LAST_JOBS_MS = 5000
 
 const quiet = { error() {}, warn() {}, info() {}, debug() {}, scope: () => quiet } as any

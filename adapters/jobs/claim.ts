@@ -16,13 +16,21 @@ const UNLOCK = `select graphile_worker.force_unlock_workers(array_agg(distinct j
     and l.classid = $1::bigint::oid and l.objid = (hashtext(j.locked_by)::bigint & 4294967295)::oid and l.granted)
   having count(*) > 0`
 
-/** Holds the lock of this process' pools until stop(), and gives back the jobs of processes that hold theirs no more. */
-export function holdClaims(databaseUrl: string): { add(pool: string): void; stop(): Promise<void> } {
-  let pools: string[] = []
+export interface Claim {
+  /** The pool whose jobs this process runs from now on; an earlier one runs none any more. */
+  hold(pool: string): void
+  stop(): Promise<void>
+}
+
+/** Holds the lock of this process' pool until stop(), and frees the jobs of pools whose process holds no lock any more. */
+export function createClaim(databaseUrl: string): Claim {
+  let current: string | undefined
   let held: { client: pg.Client; since: number } | undefined
   let busy: Promise<void> | undefined
-  const lock = (client: pg.Client, pool: string) =>
-    client.query('select pg_advisory_lock_shared($1, hashtext($2))', [LOCK, pool])
+  const lock = async (client: pg.Client) => {
+    await client.query('select pg_advisory_unlock_all()')
+    if (current) await client.query('select pg_advisory_lock_shared($1, hashtext($2))', [LOCK, current])
+  }
 
   async function open(): Promise<void> {
     const client = listener(databaseUrl)
@@ -32,7 +40,7 @@ export function holdClaims(databaseUrl: string): { add(pool: string): void; stop
     })
     try {
       await client.connect()
-      for (const pool of pools) await lock(client, pool)
+      await lock(client)
       held = { client, since: performance.now() }
     } catch (error) {
       await client.end().catch(() => {})
@@ -55,9 +63,9 @@ export function holdClaims(databaseUrl: string): { add(pool: string): void; stop
   const timer = setInterval(tick, CHECK_MS)
   timer.unref()
   return {
-    add(pool) {
-      pools = [...pools.slice(-9), pool]
-      if (held) void lock(held.client, pool).catch(() => {})
+    hold(pool) {
+      current = pool
+      if (held) void lock(held.client).catch(() => {})
       else void tick()
     },
     async stop() {
