@@ -111,7 +111,8 @@ async function inUnit(
       await flush(unit)
       if (ctx.state.cause) answerFault(out, ctx, ctx.state.cause)
     } catch (error) {
-      if (error instanceof Replayed) await answerReplay(out, tenant, ctx, error)
+      if (error instanceof Replayed)
+        await answerReplay(out, tenant, ctx, error).catch((fault) => answerFault(out, ctx, fault))
       else answerFault(out, ctx, error)
     }
   })
@@ -139,6 +140,9 @@ async function dressForm(tenant: Tenant, pages: ProviderPages, ctx: any): Promis
 /** RFC 9700 4.14.2, RFC 6749 4.1.2: whoever uses a single-use value a second time loses all that came of it. */
 async function answerReplay(out: Outside, tenant: Tenant, ctx: any, replay: Replayed): Promise<void> {
   await out.db.transaction(async (trx) => {
+    // One at a time: deletes of the same rows that meet them in different orders would deadlock.
+    for (const grantId of [...new Set(replay.grantIds)].sort())
+      await trx.raw('select pg_advisory_xact_lock(hashtextextended(?, 0))', [`grant ${grantId}`])
     const gone = await trx('oidc_models')
       .where({ tenant_id: tenant.id })
       .whereIn('grant_id', replay.grantIds)
