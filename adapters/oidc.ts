@@ -50,6 +50,8 @@ export interface Unit {
   sessionKind: 'browser' | 'api'
   /** A JWT handed to introspection or revocation, in whose place the provider sees STRUCTURED. */
   structured: string | undefined
+  /** An API key handed to introspection. */
+  apiKey: string | undefined
   found: Map<string, AdapterPayload | null>
   people: Map<string, any>
   sessionOf: Map<string, string>
@@ -72,6 +74,7 @@ export const newUnit = (fields: Pick<Unit, 'tenantId' | 'db' | 'ip' | 'userAgent
   clientId: undefined,
   sessionKind: 'browser',
   structured: undefined,
+  apiKey: undefined,
   found: new Map(),
   people: new Map(),
   sessionOf: new Map(),

@@ -1,5 +1,6 @@
 /** Paths of what people do for themselves, by document. */
 import { type Row, row } from '../kernel/surface.ts'
+import * as apiKeys from './api-keys.ts'
 import * as auth from './auth.ts'
 import * as email from './email.ts'
 import * as magicLink from './magic-link.ts'
@@ -57,6 +58,14 @@ v1Rows.push(
   row('PATCH', `${webauthn}/credentials/:id`, passkeys.rename),
   row('POST', '/v1/auth/login/mfa/webauthn/begin', passkeys.beginSignIn),
   row('POST', '/v1/auth/login/mfa/webauthn/finish', passkeys.finishSignIn),
+)
+
+v1Rows.push(
+  row('GET', '/v1/api-keys', apiKeys.list, { as: 'api_keys' }),
+  row('POST', '/v1/api-keys', apiKeys.create, { status: 201 }),
+  row('GET', '/v1/api-keys/{id}', apiKeys.get),
+  row('DELETE', '/v1/api-keys/{id}', apiKeys.revoke),
+  row('POST', '/v1/api-keys/{id}/rotate', apiKeys.rotate, { status: 201 }),
 )
 
 export const plainRows: Row[] = [

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Context as KoaContext } from 'koa'
 import { loadStanding, newUnit, oidcAdapter, type Standing, units } from '../../adapters/oidc.ts'
+import * as apiKeys from '../domain/api-keys.ts'
 import type { Actor, Context } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { fail } from '../kernel/errors.ts'
@@ -38,6 +39,18 @@ export function createAuthenticate(): Authenticate {
     return standing
   }
 
+  const usedKeys = new Map<string, { at: number; key: Promise<apiKeys.UsedKey | undefined> }>()
+  const usedKey = (ctx: Context, secret: string): Promise<apiKeys.UsedKey | undefined> => {
+    const id = keyOf(ctx, secret)
+    const known = usedKeys.get(id)
+    if (known && Date.now() - known.at < FRESH_MS) return known.key
+    const key = apiKeys.use({ db: ctx.out.db, tenant: ctx.tenant }, secret, ctx.request.ip)
+    usedKeys.set(id, { at: Date.now(), key })
+    key.catch(() => usedKeys.delete(id))
+    if (usedKeys.size > MAX) usedKeys.delete(usedKeys.keys().next().value!)
+    return key
+  }
+
   const authenticate: Authenticate = async (ctx, koa) => {
     const header = koa.get('authorization')
     if (!header) return null
@@ -46,6 +59,7 @@ export function createAuthenticate(): Authenticate {
     if (scheme?.toLowerCase() === 'basic') return null
     if (scheme?.toLowerCase() !== 'bearer' || !token || more !== undefined)
       throw unauthorized('Send Authorization: Bearer <access token>')
+    if (apiKeys.looksLikeKey(token)) return keyActor(await usedKey(ctx, token))
     const claims = looksLikeJwt(token) ? verifyAccessToken(ctx.tenant, token) : await opaqueClaims(ctx, token)
     if (!claims) throw unauthorized('The access token is not valid here, or expired')
     if (claims.aud !== ctx.tenant.issuer) throw unauthorized('The access token is for another resource')
@@ -55,6 +69,7 @@ export function createAuthenticate(): Authenticate {
     return actorOf(ctx, ctx.tenant, claims, standing)
   }
   authenticate.forget = (ctx) => {
+    if (ctx.actor?.clientId.startsWith(KEY_CLIENT)) usedKeys.clear()
     if (ctx.actor) recent.delete(keyOf(ctx, ctx.actor.tokenId))
   }
   return authenticate
@@ -64,6 +79,30 @@ const unauthorized = (message: string) =>
   fail('UNAUTHORIZED', message, {
     headers: { 'WWW-Authenticate': `Bearer error="invalid_token", error_description="${message}"` },
   })
+
+const KEY_CLIENT = 'api_key:'
+
+/** Whoever holds an API key acts for its owner, within the key's scopes. */
+function keyActor(key: apiKeys.UsedKey | undefined): Actor {
+  if (!key) throw unauthorized('The API key is not valid here, was revoked, or has expired')
+  const scopes = new Set(key.scopes)
+  return {
+    kind: 'user',
+    userId: key.user.id,
+    clientId: KEY_CLIENT + key.id,
+    sessionId: undefined,
+    grantId: undefined,
+    tokenId: key.id,
+    scopes,
+    roles: key.roles,
+    permissions: scopes,
+    firstParty: false,
+    emailVerified: key.user.email_verified_at !== null,
+    authTime: undefined,
+    expiresAt: key.expiresAt ?? Number.MAX_SAFE_INTEGER,
+    user: key.user,
+  }
+}
 
 async function opaqueClaims(ctx: Context, token: string): Promise<AccessTokenClaims | undefined> {
   if (!token.startsWith('at_')) return undefined

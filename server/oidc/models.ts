@@ -6,7 +6,9 @@
 import type { Provider } from 'oidc-provider'
 import { findPerson, loadStanding, markOnce, type Unit, units } from '../../adapters/oidc.ts'
 import { randomToken } from '../../adapters/sealing.ts'
+import * as apiKeys from '../domain/api-keys.ts'
 import type { ClientRecord, Directory, Tenant } from '../domain/directory.ts'
+import { DIRECT_CLIENT } from '../domain/ids.ts'
 import { ownPart } from '../domain/scopes.ts'
 import { type AccessTokenClaims, looksLikeJwt, signAccessToken, verifyAccessToken } from './jwt.ts'
 
@@ -71,9 +73,11 @@ function adaptParams(models: AnyToken): void {
     set(params: any) {
       this[kept] = params
       if (!params || (this.route !== 'introspection' && this.route !== 'revocation')) return
-      if (typeof params.token !== 'string' || !looksLikeJwt(params.token)) return
       const unit = units.getStore()
-      if (!unit) return
+      if (typeof params.token !== 'string' || !unit) return
+      // API keys are seen at introspection alone; elsewhere the provider knows no such token.
+      if (this.route === 'introspection' && apiKeys.looksLikeKey(params.token)) unit.apiKey = params.token
+      if (!looksLikeJwt(params.token)) return
       unit.structured = params.token
       params.token = STRUCTURED
     },
@@ -119,6 +123,9 @@ function adaptAccessTokens(Model: AnyToken, tenant: Tenant, directory: Directory
   Model.find = async function (value: unknown, options?: { ignoreExpiration?: boolean }) {
     if (typeof value !== 'string') return undefined
     const unit = units.getStore()
+    if (apiKeys.looksLikeKey(value)) {
+      return unit?.apiKey === value && kind === 'AccessToken' ? fromApiKey(Model, tenant, unit, value) : undefined
+    }
     const jwt = value === STRUCTURED ? unit?.structured : looksLikeJwt(value) ? value : undefined
     if (!unit || jwt === undefined) {
       if (value.startsWith('rt_')) return undefined
@@ -146,6 +153,22 @@ function adaptAccessTokens(Model: AnyToken, tenant: Tenant, directory: Directory
     })
     this.emit('destroyed')
   }
+}
+
+/** An API key as introspection shows it (RFC 7662): of nobody's client but ours, so that others need tokens:introspect. */
+async function fromApiKey(Model: AnyToken, tenant: Tenant, unit: Unit, secret: string): Promise<AnyToken> {
+  const key = await apiKeys.use({ db: unit.db, tenant }, secret, null)
+  if (!key) return undefined
+  return new Model({
+    jti: key.id,
+    kind: Model.name,
+    accountId: key.user.id,
+    clientId: DIRECT_CLIENT,
+    scope: key.scopes.join(' ') || undefined,
+    iat: key.createdAt,
+    exp: key.expiresAt,
+    extra: { tenant: tenant.slug },
+  })
 }
 
 async function fromClaims(Model: AnyToken, tenant: Tenant, unit: Unit, claims: AccessTokenClaims): Promise<AnyToken> {
