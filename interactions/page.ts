@@ -1,6 +1,7 @@
 /** What every page route shares: the page context of the tenant, the parsed form, and failures as pages. */
 import type { Context as KoaContext, Middleware } from 'koa'
 import { openContext, toFailure } from '../server/api/pipeline.ts'
+import { networkOf } from '../server/domain/callers.ts'
 import type { Context, OidcPort, Outside } from '../server/domain/context.ts'
 import type { Tenant } from '../server/domain/directory.ts'
 import type { Pending } from '../server/domain/events.ts'
@@ -95,12 +96,20 @@ export function showFailure(koa: KoaContext, failure: Failure): void {
 
 /** Counts this request against a limit shared with the API. */
 export async function spend(ctx: Context, limit: { name: string; count: number; seconds: number }): Promise<void> {
-  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:${limit.name}:${ctx.request.ip}`, limit)
+  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`, limit)
   if (!state.ok) throw fail('RATE_LIMITED', 'Too many requests', { retryAfter: state.retryAfter })
 }
 
 const EMAIL = /^[^\s@\p{Cc}]{1,64}@[^\s@.\p{Cc}]+(\.[^\s@.\p{Cc}]+)+$/u
 export const isEmail = (value: string): boolean => value.length <= 254 && EMAIL.test(value)
+
+const passwordErrors: Record<string, string> = {
+  too_simple: 'password.error.common',
+  too_common: 'password.error.common',
+  too_guessable: 'password.error.common',
+  contains_context: 'password.error.context',
+  reused: 'password.error.reused',
+}
 
 /** Field errors of a failure the person can mend, or undefined. Keys and words are the catalogue's. */
 export function fieldErrors(
@@ -127,9 +136,7 @@ export function fieldErrors(
     case 'WEAK_PASSWORD':
       return {
         errors: {
-          [passwordField]: details?.some((d) => d.message === 'too_simple')
-            ? 'password.error.common'
-            : 'password.error.weak',
+          [passwordField]: passwordErrors[details?.[0]?.message ?? ''] ?? 'password.error.weak',
         },
       }
     default:

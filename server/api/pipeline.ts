@@ -2,6 +2,7 @@
 import type { Context as KoaContext } from 'koa'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { Overloaded } from '../../adapters/passwords.ts'
+import { networkOf } from '../domain/callers.ts'
 import type { Context, OidcPort, Outside } from '../domain/context.ts'
 import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
 import type { Kernel } from '../kernel/bind.ts'
@@ -72,7 +73,7 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
       return ctx
     },
     permit: (ctx, auth, row, input) => permit(ctx, auth, row.permission, input),
-    limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${ctx.request.ip}`, limit),
+    limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`, limit),
     self: (ctx) => ctx.actor?.userId,
     async within(ctx, effect, fn) {
       if (effect !== 'write') return fn(ctx)

@@ -8,6 +8,7 @@ import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
 import { type Failure, fail } from '../kernel/errors.ts'
 import { assertMaySignIn, PERSON_EXTRAS, type Person, type Proof } from './attempts.ts'
+import { networkOf } from './callers.ts'
 import type { Context } from './context.ts'
 import { emailKey } from './users.ts'
 
@@ -48,7 +49,7 @@ const begin = (limit?: Along) => `with ${limit ? `spent as (${limit.sql('$6', '$
     (select coalesce(bool_or(refused), false) from hit where key = $3) as account_refused,
     (select ceil(extract(epoch from max(blocked_until) - now()))::int from hit where refused) as retry_after,
     case when exists (select 1 from hit where key = $3 and refused) then
-      exists (select 1 from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.ip = $5::inet
+      exists (select 1 from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.ip <<= $5::inet
         and s.created_at > now() - interval '90 days') end as known_address,
     ${limit ? '(select row_to_json(spent) from spent)' : 'null'} as spent,
     ${USER_COLUMNS.map((c) => `u.${c}`).join(', ')},
@@ -60,7 +61,7 @@ const begin = (limit?: Along) => `with ${limit ? `spent as (${limit.sql('$6', '$
 
 /** Keys of the counters an attempt moves: of this account from this address, and of this account. */
 function countersOf(ctx: Context, key: string): [pair: Buffer, account: Buffer] {
-  return [sha256(`pair ${key} ${ctx.request.ip}`), sha256(`account ${key}`)]
+  return [sha256(`pair ${key} ${networkOf(ctx.request.ip)}`), sha256(`account ${key}`)]
 }
 
 /** Who proved the account in another way starts afresh at this address. */
@@ -84,7 +85,7 @@ export async function provePassword(
 ): Promise<PasswordProof> {
   const key = emailKey(input.email)
   const [pair, account] = countersOf(ctx, key)
-  const found = await beginAttempt(ctx, [ctx.tenant.id, pair, account, key, ctx.request.ip], limit)
+  const found = await beginAttempt(ctx, [ctx.tenant.id, pair, account, key, networkOf(ctx.request.ip)], limit)
   if (found.pair_refused || (found.account_refused && !found.known_address)) {
     throw fail('RATE_LIMITED', 'Too many failed attempts. Wait a moment, or reset your password', {
       retryAfter: found.retry_after ?? 60,
@@ -116,7 +117,7 @@ async function beginAttempt(
 ): Promise<any> {
   if (!limit) return (await named(ctx.out.db, 'login_begin', begin(), values))[0]
   const rule = { count: limit.count, seconds: limit.seconds }
-  const name = `${ctx.tenant.id}:${limit.name}:${ctx.request.ip}`
+  const name = `${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`
   const along = ctx.out.limits.along(name, rule)
   if (!along) {
     refuseOver(await ctx.out.limits.hit(name, rule))

@@ -108,6 +108,32 @@ describe('rate limits', () => {
     expectProblem(sixth, 429)
   })
 
+  it('take all of an IPv6 /64 for one caller, and the next /64 for another', async () => {
+    const ask = (ip: string) =>
+      app.call('POST', '/v1/auth/forgot-password', {
+        body: { email: 'x@example.com' },
+        headers: { 'x-forwarded-for': ip },
+      })
+    const spellings = [
+      '2001:db8:1:2::1',
+      '2001:db8:1:2:aaaa::',
+      '2001:DB8:1:2:0:0:0:3',
+      '2001:db8:1:2::1.2.3.4',
+      '2001:0db8:0001:0002::5',
+    ]
+    for (const ip of spellings) expect((await ask(ip)).status, ip).to.equal(200)
+    expectProblem(await ask('2001:db8:1:2:ffff:ffff:ffff:ffff'), 429)
+    for (const ip of ['2001:db8:1:3::1', '2001:db8::1:2:0:1', '::1']) expect((await ask(ip)).status, ip).to.equal(200)
+    const sid = await app.person('sid@example.com')
+    expect((await login(sid.email, sid.password, { 'x-forwarded-for': '2001:db8:7::1' })).status).to.equal(200)
+    await app.db('login_counters').delete()
+    for (let i = 0; i < 5; i += 1) {
+      expectProblem(await login(sid.email, 'wrong-guess-1', { 'x-forwarded-for': `2001:db8:9::${i + 1}` }), 401)
+    }
+    expectProblem(await login(sid.email, sid.password, { 'x-forwarded-for': '2001:db8:9::99' }), 429)
+    expect((await login(sid.email, sid.password, { 'x-forwarded-for': '2001:db8:7::2' })).status).to.equal(200)
+  })
+
   it('slow down guesses at one account from one address, on the API and on the pages alike', async () => {
     const ann = await app.person('ann@example.com')
     const headers = from()
@@ -175,7 +201,7 @@ describe('rate limits', () => {
 
   it('cannot be turned against the owner: who signed in from an address before gets in from there', async () => {
     const eva = await app.person('eva@example.com')
-    const home = from()
+    const home = { 'x-forwarded-for': '2001:db8:40:1::1' }
     expect((await login(eva.email, eva.password, home)).status).to.equal(200)
     // A hundred guesses from everywhere.
     for (let i = 0; i < 25; i += 1) {
@@ -183,7 +209,8 @@ describe('rate limits', () => {
     }
     expectProblem(await login(eva.email, eva.password, from()), 429, 'RATE_LIMITED')
     expectProblem(await login(eva.email, 'wrong-guess-1', from()), 429, 'RATE_LIMITED')
-    expect((await login(eva.email, eva.password, home)).status).to.equal(200)
+    const tomorrow = { 'x-forwarded-for': '2001:db8:40:1:abcd::7' }
+    expect((await login(eva.email, eva.password, tomorrow)).status).to.equal(200)
     // A reset by mail works from anywhere, and then signing in does, too.
     const away = from()
     await app.call('POST', '/v1/auth/forgot-password', { body: { email: eva.email }, headers: away })
