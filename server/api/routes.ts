@@ -4,10 +4,11 @@ import * as apiKeys from './api-keys.ts'
 import * as auth from './auth.ts'
 import * as email from './email.ts'
 import * as magicLink from './magic-link.ts'
-import * as passkeys from './passkeys.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
+import * as passkeys from './passkeys.ts'
 import * as password from './password.ts'
+import * as passwordPolicy from './password-policy.ts'
 import * as profile from './profile.ts'
 import * as sessions from './sessions.ts'
 
@@ -105,6 +106,7 @@ export const ssoRows: Row[] = [
   row('DELETE', '/api/account/sessions/:id', sessions.end, { names: { id: 'sessionId' } }),
   row('DELETE', '/api/account/sessions', sessions.endAll),
   row('PUT', '/api/account/password', password.change),
+  row('POST', '/api/account/password/validate', passwordPolicy.validate),
 
   row('PUT', '/api/account/security', mfa.updateSecurity),
   row('POST', '/api/account/2fa/setup', mfa.setUp),

@@ -85,8 +85,11 @@ export async function forgotPassword(ctx: Context, email: string): Promise<void>
 
 /** Before the transaction: a dead link must not cost a hash. */
 export async function prepareReset(ctx: Context, input: { token: string; newPassword: string }): Promise<string> {
-  if (!(await secrets.peek(ctx.db, ctx.tenant.id, 'reset_password', input.token))) throw deadLink()
-  passwords.assertStrong(ctx, input.newPassword, { email: '' })
+  const found = await secrets.look(ctx.db, ctx.tenant.id, 'reset_password', input.token)
+  const user = found?.userId ? await users.byId(ctx.db, ctx.tenant.id, found.userId) : undefined
+  if (!user) throw deadLink()
+  passwords.assertStrong(ctx, input.newPassword, user)
+  await passwords.assertUnused(ctx, user.id, input.newPassword)
   return ctx.out.passwords.hash(input.newPassword)
 }
 
@@ -119,6 +122,7 @@ export async function prepareChange(
     throw error
   })
   passwords.assertStrong(ctx, input.newPassword, user)
+  await passwords.assertUnused(ctx, user.id, input.newPassword)
   await forgiveFailures(ctx, user.email)
   return ctx.out.passwords.hash(input.newPassword)
 }

@@ -2,32 +2,62 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
 import { newId } from './ids.ts'
+import { type About, explanations, type Weakness, weaknesses } from './password-policy.ts'
 import * as sessions from './sessions.ts'
 
-const MAX_LENGTH = 256
+export { weaknesses }
 
-/** Rules a password breaks, as codes; empty when it is fine. */
-export function weaknesses(ctx: Pick<Context, 'tenant'>, password: string, person: { email: string }): string[] {
-  const found: string[] = []
-  if ([...password].length < ctx.tenant.settings.password_min_length) found.push('too_short')
-  if (password.length > MAX_LENGTH) found.push('too_long')
-  if (new Set(password).size < 4) found.push('too_simple')
-  const name = person.email.split('@')[0]!.toLowerCase()
-  if (name.length >= 4 && password.toLowerCase().replace(/[^a-z]/g, '') === name.replace(/[^a-z]/g, ''))
-    found.push('contains_email')
-  return found
+/** WEAK_PASSWORD with the rules it breaks. */
+export function assertStrong(ctx: Pick<Context, 'tenant'>, password: string, about: About): void {
+  const found = weaknesses(ctx, password, about)
+  if (found.length > 0) throw weak(ctx, found)
 }
 
-export function assertStrong(ctx: Pick<Context, 'tenant'>, password: string, person: { email: string }): void {
-  const found = weaknesses(ctx, password, person)
-  if (found.length === 0) return
-  throw fail('WEAK_PASSWORD', `The password does not meet the rules: ${found.join(', ').replaceAll('_', ' ')}`, {
+function weak(ctx: Pick<Context, 'tenant'>, found: Weakness[]): Error {
+  return fail('WEAK_PASSWORD', `The password ${found.map((rule) => explanations[rule]).join(', and ')}`, {
     details: found.map((rule) => ({
       field: 'password',
       message: rule,
       minimum: ctx.tenant.settings.password_min_length,
     })),
   })
+}
+
+/**
+ * WEAK_PASSWORD when it is one of the person's last ones, where the tenant remembers them. Costs a hash for each, so it
+ * belongs before the transaction, and behind a proof of who is asking: it tells what the current password is.
+ */
+export async function assertUnused(ctx: Context, userId: string, password: string): Promise<void> {
+  const count = ctx.tenant.settings.password_history
+  if (count === 0) return
+  const { rows } = await ctx.db.raw(
+    `select secret as hash from credentials where tenant_id = :tenant and user_id = :user and type = 'password'
+     union all (select hash from password_history where tenant_id = :tenant and user_id = :user
+       order by created_at desc limit :rest)`,
+    { tenant: ctx.tenant.id, user: userId, rest: count - 1 },
+  )
+  for (const { hash } of rows) {
+    if ((await ctx.out.passwords.verify(hash, password)).ok) throw weak(ctx, ['reused'])
+  }
+}
+
+/** Moves the hash that is about to be replaced to the history, and forgets what is too old for it. */
+async function remember(ctx: Context, userId: string): Promise<void> {
+  const count = ctx.tenant.settings.password_history
+  const whose = { tenant: ctx.tenant.id, user: userId }
+  if (count > 0) {
+    await ctx.db.raw(
+      `insert into password_history (tenant_id, user_id, hash) select tenant_id, user_id, secret from credentials
+       where tenant_id = :tenant and user_id = :user and type = 'password'`,
+      whose,
+    )
+  }
+  await ctx.db.raw(
+    `delete from password_history where tenant_id = :tenant and user_id = :user and ctid not in (
+       select ctid from password_history where tenant_id = :tenant and user_id = :user
+       order by created_at desc limit :keep)`,
+    { ...whose, keep: Math.max(0, count - 1) },
+  )
 }
 
 /** Stores the hash; sessions are the caller's matter. */
@@ -46,6 +76,7 @@ export async function change(
   hash: string,
   options: { exceptSession?: string | undefined; how: 'change' | 'reset' },
 ): Promise<void> {
+  await remember(ctx, user.id)
   await store(ctx, user.id, hash)
   await sessions.endAll(ctx, user.id, options.exceptSession)
   ctx.event('password.changed', { userId: user.id, data: { how: options.how } })

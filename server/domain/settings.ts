@@ -17,6 +17,24 @@ export const definitions = {
   ),
   require_verified_email: define(boolean(), false, 'Signing in asks for a verified e-mail address', true),
   password_min_length: define(integer({ minimum: 8, maximum: 64 }), 8, 'Shortest password allowed', true),
+  password_common_check: define(boolean(), true, 'Refuse the most common passwords', true),
+  password_context_words: define(
+    array(string({ minLength: 4, maxLength: 64 }), { maxItems: 100 }),
+    [] as string[],
+    'Words of this organisation that make a password easy to guess',
+  ),
+  password_min_score: define(
+    integer({ minimum: 0, maximum: 4 }),
+    0,
+    'Smallest zxcvbn score (0 to 4) of a new password; 0 does not ask for any',
+    true,
+  ),
+  password_history: define(
+    integer({ minimum: 0, maximum: 24 }),
+    0,
+    'A new password must differ from so many earlier ones, the current one included',
+    true,
+  ),
   mfa_policy: define(
     oneOf(['off', 'optional', 'required']),
     'optional',
