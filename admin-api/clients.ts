@@ -36,7 +36,7 @@ const metadata = {
   redirectUris: optional(stringList()),
   postLogoutRedirectUris: optional(stringList()),
   grantTypes: optional(array(oneOf(['authorization_code', 'refresh_token', 'client_credentials']), { maxItems: 3 })),
-  responseTypes: optional(array(oneOf(['code', 'none']), { maxItems: 2 })),
+  responseTypes: optional(array(oneOf(['code']), { maxItems: 1 })),
   tokenEndpointAuthMethod: optional(oneOf(authMethods)),
   scope: optional(text(4000, { description: 'Scopes this client may ask for, separated by spaces' })),
   contacts: optional(nullable(stringList(20))),
@@ -56,7 +56,7 @@ const metadata = {
   initiateLoginUri: optional(nullable(uri())),
   backchannelLogoutUri: optional(nullable(uri())),
   backchannelLogoutSessionRequired: optional(boolean()),
-  allowedOrigins: optional(nullable(stringList())),
+  allowedOrigins: optional(nullable(array(text(300, { pattern: '^https?://[^\\s/?#*@]+$' }), { maxItems: 100 }))),
 }
 const policy = {
   firstParty: optional(boolean({ description: 'Our own app: people are not asked for consent' })),

@@ -33,7 +33,13 @@ export interface Doors {
   app(req: IncomingMessage, res: ServerResponse): Promise<void>
 }
 
-const OAUTH = /^\/(oauth\/|\.well-known\/(openid-configuration|oauth-authorization-server)$)/
+/** Paths of the OpenID provider with their methods; OPTIONS goes to it for CORS. */
+const OAUTH: [RegExp, string[]][] = [
+  [/^\/oauth\/(authorize|logout|userinfo)$/, ['GET', 'HEAD', 'POST']],
+  [/^\/oauth\/(authorize\/[\w-]+|logout\/success|jwks)$/, ['GET', 'HEAD']],
+  [/^\/oauth\/(token|introspect|revoke|par|logout\/confirm)$/, ['POST']],
+  [/^\/\.well-known\/(openid-configuration|oauth-authorization-server)$/, ['GET', 'HEAD']],
+]
 const REQUEST_ID = /^[\w.:-]{1,100}$/
 
 export function createFront(out: Outside, metrics: Metrics, doors: Doors): RequestListener {
@@ -98,10 +104,17 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
       if (!tenant) return problem(res, 404, 'NOT_FOUND', 'No such tenant', requestId)
       if (tenant.status !== 'active') return problem(res, 403, 'ACCESS_DENIED', 'This tenant is suspended', requestId)
       req.gatehouse = { requestId, ip, tenant }
-      if (OAUTH.test(pathOf(req.url!))) {
+      const path = pathOf(req.url!)
+      const oauth = OAUTH.find(([pattern]) => pattern.test(path))
+      if (oauth) {
+        const [, methods] = oauth
+        if (!methods.includes(req.method!) && req.method !== 'OPTIONS') {
+          res.setHeader('Allow', methods.join(', '))
+          return problem(res, 405, 'METHOD_NOT_ALLOWED', `This path has no ${req.method}`, requestId)
+        }
         Object.assign(req.gatehouse, {
           surface: 'oauth',
-          route: pathOf(req.url!).replace(/(authorize)\/.*/, '$1/:uid'),
+          route: path.replace(/(authorize)\/.*/, '$1/:uid'),
         })
         await doors.provider(tenant)(req, res)
       } else await doors.app(req, res)

@@ -43,6 +43,12 @@ export async function create(
   const confidential = SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
   if (input.clientSecret && !confidential)
     throw fail('VALIDATION_ERROR', 'client_secret: this token_endpoint_auth_method uses none')
+  if (
+    input.clientSecret &&
+    metadata.token_endpoint_auth_method === 'client_secret_jwt' &&
+    input.clientSecret.length < 32
+  )
+    throw fail('VALIDATION_ERROR', 'client_secret: HS256 needs 32 characters or more (RFC 7518 3.2)')
   const secret = confidential ? (input.clientSecret ?? randomToken()) : undefined
   ctx.oidc.checkClient(ctx, {
     ...metadata,

@@ -75,6 +75,27 @@ describe('spellings of the surfaces', () => {
     expectSsoFailure(await app.call('GET', '/api/auth/refresh'), 405, 'METHOD_NOT_ALLOWED')
   })
 
+  it('says so of the OAuth endpoints, too, and answers HEAD where it answers GET', async () => {
+    for (const [method, path, allow] of [
+      ['GET', '/oauth/token', 'POST'],
+      ['PUT', '/oauth/authorize', 'GET, HEAD, POST'],
+      ['POST', '/oauth/jwks', 'GET, HEAD'],
+      ['DELETE', '/.well-known/openid-configuration', 'GET, HEAD'],
+    ] as const) {
+      const answer = await app.call(method, path)
+      expectProblem(answer, 405, 'METHOD_NOT_ALLOWED')
+      expect(answer.headers.get('allow')).to.equal(allow)
+    }
+    expectProblem(await app.call('GET', '/oauth/nothing'), 404, 'NOT_FOUND')
+    expectProblem(await app.call('POST', '/oauth/authorize/%00'), 404, 'NOT_FOUND')
+    for (const path of ['/oauth/jwks', '/.well-known/openid-configuration', '/openapi.json', '/v1/auth/settings']) {
+      const [head, get] = [await app.call('HEAD', path), await app.call('GET', path)]
+      expect(head.status, path).to.equal(200)
+      expect(head.body).to.equal('')
+      expect(head.headers.get('content-type')).to.equal(get.headers.get('content-type'))
+    }
+  })
+
   it('shows people a page where it shows programs a problem', async () => {
     const page = await app.call('GET', '/nothing-here', { headers: { accept: 'text/html' } })
     expect(page.status).to.equal(404)

@@ -128,6 +128,17 @@ describe('administering clients', () => {
       [{ redirect_uris: [REDIRECT], logo_uri: 'javascript:alert(1)' }, /logo_uri/],
       [{ redirect_uris: [REDIRECT], jwks: { keys: [{ kty: 'EC', d: 'private' }] } }, /JSON Web Key/],
       [{ redirect_uris: [REDIRECT], system: true }, /system/],
+      [{ redirect_uris: [REDIRECT], response_types: ['none'] }, /response_types/],
+      [{ redirect_uris: [REDIRECT], allowed_origins: ['*'] }, /allowed_origins/],
+      [{ redirect_uris: [REDIRECT], allowed_origins: ['https://x.example.com/path'] }, /allowed_origins/],
+      [
+        {
+          redirect_uris: [REDIRECT],
+          token_endpoint_auth_method: 'client_secret_jwt',
+          client_secret: 'x'.repeat(31),
+        },
+        /client_secret/,
+      ],
     ]
     for (const [body, field] of bad) {
       const answer = await app.call('POST', '/clients', { token: admin, body })
