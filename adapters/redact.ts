@@ -16,6 +16,9 @@ const inText =
 const credentials = /\b(Bearer|Basic|DPoP)\s+[\w.~+/=-]{6,}/gi
 const userInfo = /\b([a-z][a-z0-9+.-]*:\/\/[^\s/:@]*):[^\s/@]+@/gi
 
+/** Each of the three needs one of these; most of what is logged has none. */
+const suspicious = /[=\s]|:\/\//
+
 const known = new Map<string, boolean>()
 
 function isSecret(key: string): boolean {
@@ -29,7 +32,7 @@ function isSecret(key: string): boolean {
 
 /** A string without credentials in query parameters, authorization schemes and user:password@ of URLs. */
 export function redactText(text: string): string {
-  if (text.length < 8) return text
+  if (text.length < 8 || !suspicious.test(text)) return text
   return text.replace(inText, `$1${MASK}`).replace(credentials, `$1 ${MASK}`).replace(userInfo, `$1:${MASK}@`)
 }
 
