@@ -389,6 +389,11 @@ export const extensions: Record<string, Access> = {
   'PUT /v1/resources/{id}': 'admin',
   'PATCH /v1/resources/{id}': 'admin',
   'DELETE /v1/resources/{id}': 'admin',
+  'POST /v1/auth/mfa/sms/setup': 'user',
+  'POST /v1/auth/mfa/sms/enable': 'user',
+  'POST /v1/auth/mfa/sms/disable': 'user',
+  'POST /v1/auth/login/mfa/sms/send': 'anyone',
+  'POST /v1/auth/login/mfa/sms': 'anyone',
   'PATCH /v1/auth/mfa/webauthn/credentials/{id}': 'user',
   'DELETE /v1/auth/mfa/webauthn/credentials/{id}': 'user',
 }
