@@ -37,11 +37,10 @@ export async function list(ctx: Context, userId: string): Promise<FactorView[]> 
 }
 
 export async function status(ctx: Context, userId: string) {
-  const [all, user, remaining] = await Promise.all([
-    list(ctx, userId),
-    ctx.db('users').where({ tenant_id: ctx.tenant.id, id: userId }).first('preferred_factor'),
-    backup.remaining(ctx, userId),
-  ])
+  // One after the other: within a transaction they share a connection.
+  const all = await list(ctx, userId)
+  const user = await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: userId }).first('preferred_factor')
+  const remaining = await backup.remaining(ctx, userId)
   const methods = FACTORS.filter((f) => all.some(({ type }) => type === f))
   const preferred = methods.find((f) => f === user?.preferred_factor) ?? methods[0] ?? null
   return {

@@ -9,6 +9,7 @@ const rules: { table: string; where: string }[] = [
   { table: 'oidc_models', where: `expires_at < now()` },
   { table: 'sessions', where: `expires_at < now() - interval '30 days'` },
   { table: 'secrets', where: `expires_at < now() - interval '${DAY}'` },
+  { table: 'login_attempts', where: `expires_at < now() - interval '1 hour'` },
   { table: 'login_counters', where: `expires_at < now()` },
   { table: 'mailbox', where: `created_at < now() - interval '7 days'` },
 ]

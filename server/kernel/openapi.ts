@@ -42,8 +42,9 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
   const refer = (json: any): any => {
     if (Array.isArray(json)) return json.map(refer)
     if (!json || typeof json !== 'object') return json
-    const { page, secret, ...rest } = json
-    const out = Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, refer(v)]))
+    const ours = ([key, value]: [string, unknown]) => (key === 'page' || key === 'secret') && value === true
+    const kept = Object.entries(json).filter((entry) => !ours(entry))
+    const out = Object.fromEntries(kept.map(([k, v]) => [k, refer(v)]))
     if (json.type !== 'object' || typeof json.title !== 'string') return out
     const name = json.title.startsWith(prefix) ? json.title : prefix + json.title
     schemas[name] = out
