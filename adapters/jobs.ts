@@ -41,18 +41,20 @@ export async function startJobs(options: {
   crontab: string
   concurrency: number
   log: Logger
-  onOutcome?: (task: string, outcome: 'done' | 'failed') => void
+  onOutcome?: (task: string, outcome: 'done' | 'failed', seconds: number) => void
 }): Promise<{ stop(): Promise<void> }> {
   const { log, onOutcome } = options
   const taskList: Record<string, Task> = Object.fromEntries(
     Object.entries(options.tasks).map(([name, task]) => [
       name,
       async (payload, helpers) => {
+        const started = performance.now()
+        const note = (outcome: 'done' | 'failed') => onOutcome?.(name, outcome, (performance.now() - started) / 1000)
         try {
           await task(payload, helpers.job.attempts)
-          onOutcome?.(name, 'done')
+          note('done')
         } catch (error) {
-          onOutcome?.(name, 'failed')
+          note('failed')
           log.warn({ err: error, task: name, attempt: helpers.job.attempts }, 'job failed')
           throw error
         }

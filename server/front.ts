@@ -80,6 +80,8 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
         },
         seconds,
       )
+      if (res.statusCode === 429) metrics.refused('rate_limit')
+      if (res.statusCode === 503) metrics.refused('unavailable')
       log.info(
         {
           requestId,

@@ -19,7 +19,7 @@ export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Pr
     log: out.log,
     concurrency: 4,
     crontab,
-    onOutcome: (task, outcome) => deps.metrics.job(task, outcome),
+    onOutcome: (task, outcome, seconds) => deps.metrics.job(task, outcome, seconds),
     tasks: {
       mail: (payload) => send(out, deps.mailer, payload as MailJob),
       'backchannel-logout': (payload) => sendBackchannelLogout(out, providers, payload),

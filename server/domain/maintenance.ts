@@ -1,5 +1,6 @@
 /** Clean-up in batches, by the clock: no table grows without bound, no statement holds many rows. */
 import type { Knex } from 'knex'
+import { definitions } from './settings.ts'
 
 const BATCH = 5000
 const DAY = '1 day'
@@ -11,6 +12,10 @@ const rules: { table: string; where: string }[] = [
   { table: 'secrets', where: `expires_at < now() - interval '${DAY}'` },
   { table: 'login_attempts', where: `expires_at < now() - interval '1 hour'` },
   { table: 'login_counters', where: `expires_at < now()` },
+  { table: 'login_attempts', where: `expires_at < now() - interval '${DAY}'` },
+  { table: 'devices', where: `last_used_at < now() - interval '400 days'` },
+  // Jobs that were tried to the end and failed; kept a while for whoever looks for the reason.
+  { table: 'graphile_worker._private_jobs', where: `attempts >= max_attempts and run_at < now() - interval '7 days'` },
   { table: 'mailbox', where: `created_at < now() - interval '7 days'` },
 ]
 /** Grants whose session ended and that no refresh token stands on. */
@@ -30,6 +35,36 @@ export async function purge(db: Knex, batch = BATCH): Promise<Record<string, num
       )
       last = rowCount
       gone[table] = (gone[table] ?? 0) + rowCount
+    }
+  }
+  gone.events = await purgeEvents(db, batch)
+  return gone
+}
+
+/**
+ * Events go after the tenant's event_retention_days. Their ids are UUIDv7, so the time bound is an id and the primary
+ * key finds them.
+ */
+async function purgeEvents(db: Knex, batch: number): Promise<number> {
+  const { rows: tenants } = await db.raw(
+    `select t.id, coalesce((s.value #>> '{}')::int, ?) as days from tenants t
+     left join settings s on s.tenant_id = t.id and s.key = 'event_retention_days'`,
+    [definitions.event_retention_days.fallback],
+  )
+  let gone = 0
+  for (const { id, days } of tenants) {
+    const bound = `${(Date.now() - days * 86_400_000)
+      .toString(16)
+      .padStart(12, '0')
+      .replace(/(.{8})/, '$1-')}-0000-0000-000000000000`
+    for (let last = batch; last === batch; ) {
+      const { rowCount } = await db.raw(
+        `delete from events where tenant_id = ? and id = any(array(
+           select id from events where tenant_id = ? and id < ?::uuid order by id limit ${batch}))`,
+        [id, id, bound],
+      )
+      last = rowCount
+      gone += rowCount
     }
   }
   return gone

@@ -46,6 +46,12 @@ export const definitions = {
     true,
     'The second step of a sign-in may name the person by user_id alone, from the same address and program',
   ),
+  device_trust_days: define(
+    integer({ minimum: 0, maximum: 365 }),
+    30,
+    'Longest time a device may skip the second factor; 0 switches that off',
+    true,
+  ),
   magic_link_enabled: define(boolean(), true, 'Sign-in by mailed link is offered', true),
   access_token_lifetime: define(integer({ minimum: 60, maximum: 86_400 }), 900, 'Seconds an access token lives'),
   refresh_token_lifetime: define(
@@ -60,6 +66,11 @@ export const definitions = {
   ),
   email_link_lifetime: define(integer({ minimum: 300, maximum: 604_800 }), 86_400, 'Seconds a verification link lives'),
   reset_link_lifetime: define(integer({ minimum: 300, maximum: 86_400 }), 3600, 'Seconds a password reset link lives'),
+  event_retention_days: define(
+    integer({ minimum: 30, maximum: 3650 }),
+    730,
+    'Days after which events (audit log, login history) are deleted',
+  ),
   allowed_origins: define(
     array(string({ format: 'uri' }), { maxItems: 100 }),
     [] as string[],

@@ -5,6 +5,7 @@ import { interactionPolicy, Provider } from 'oidc-provider'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { flush, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
 import type { Outside } from '../domain/context.ts'
+import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { newId } from '../domain/ids.ts'
 import { ownScopes, words } from '../domain/scopes.ts'
@@ -95,11 +96,13 @@ async function inUnit(
   next: () => Promise<void>,
 ): Promise<void> {
   const { requestId, ip } = ctx.req.gatehouse
+  const userAgent = (ctx.get('user-agent') as string).slice(0, 400)
   const unit = newUnit({
     tenantId: tenant.id,
     db: out.db,
     ip,
-    userAgent: (ctx.get('user-agent') as string).slice(0, 400),
+    userAgent,
+    placeOf: devices.placeOf(out, { ip, userAgent, deviceToken: devices.deviceToken(out, tenant, ctx.req) }),
     clientId: typeof ctx.query.client_id === 'string' ? ctx.query.client_id : undefined,
   })
   if (ctx.method === 'POST' && POSTED.has(ctx.path)) return asGet(tenant, ctx)
@@ -221,7 +224,8 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
   }
   return {
     adapter: oidcAdapter,
-    jwks: { keys: tenant.keys.filter((k) => k.signs).map((k) => k.privateJwk) },
+    // The first key of an algorithm signs; retired ones stay published until nothing they signed is in use.
+    jwks: { keys: [...tenant.keys].sort((a, b) => Number(b.signs) - Number(a.signs)).map((k) => k.privateJwk) },
     cookies: {
       keys: [sealing.derive(`cookies:${tenant.id}`).toString('base64url')],
       names: cookieNames(tenant),

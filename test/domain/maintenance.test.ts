@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
 import { purge } from '../../server/domain/maintenance.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
@@ -93,5 +94,20 @@ describe('clean-up', () => {
     expect((await app.call('POST', '/v1/auth/refresh', { body: { refresh_token: ada.refreshToken } })).status).to.equal(
       200,
     )
+  })
+
+  it('takes events after the days the tenant keeps them, and not a day before', async () => {
+    const { tenant_id } = await app.db('users').first('tenant_id')
+    const at = (days: number) => {
+      const ms = (Date.now() - days * 86_400_000).toString(16).padStart(12, '0')
+      return `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-${randomBytes(6).toString('hex')}`
+    }
+    const [old, young] = [at(31), at(29)]
+    await app.db('events').insert([old, young].map((id) => ({ tenant_id, id, type: 'test.fact' })))
+    expect((await purge(app.db)).events, 'the default keeps both').to.equal(0)
+    await app.db('settings').insert({ tenant_id, key: 'event_retention_days', value: '30' })
+    expect((await purge(app.db)).events).to.equal(1)
+    const left = await app.db('events').where({ type: 'test.fact' }).pluck('id')
+    expect(left).to.deep.equal([young])
   })
 })
