@@ -25,14 +25,19 @@ const only = [...flags]
   .find((flag) => flag.startsWith('--only='))
   ?.slice(7)
   .split(',')
-const plan: Plan = quick ? { rounds: 3, factor: 1 } : { rounds: 6, factor: 3 }
+const plan: Plan = quick ? { rounds: 3, factor: 1 } : { rounds: 5, factor: 2 }
 const wanted = (id: string) => !only || only.includes(id)
 
 const closing: (() => unknown)[] = []
+const close = async () => {
+  for (const end of closing.splice(0).reverse()) await end()
+}
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => void close().then(() => process.exit(130)))
 try {
   await main()
 } finally {
-  for (const close of closing.reverse()) await close()
+  await close()
 }
 process.exit(0)
 

@@ -11,7 +11,7 @@ export interface Operation {
   ratio: number
   /** SQL round trips at most. */
   sql: number
-  /** Operations in a round of --quick; a full run does three times as many. */
+  /** Operations in a round of --quick; a full run does twice as many. */
   count: number
   /** Runs on the server without hashing. */
   withoutHash?: boolean
