@@ -46,6 +46,8 @@ export interface Unit {
   userAgent: string
   /** The client of this request, so that a session brings its grant for it along. */
   clientId: string | undefined
+  /** The device a session of this person is opened on, and its country. */
+  placeOf: ((userId: string) => { deviceId: string | null; country: string | null }) | undefined
   /** Set by API logins: their sessions have no cookie. */
   sessionKind: 'browser' | 'api'
   /** A JWT handed to introspection or revocation, in whose place the provider sees STRUCTURED. */
@@ -72,6 +74,7 @@ export const units = new AsyncLocalStorage<Unit>()
 
 export const newUnit = (fields: Pick<Unit, 'tenantId' | 'db' | 'ip' | 'userAgent'> & Partial<Unit>): Unit => ({
   clientId: undefined,
+  placeOf: undefined,
   sessionKind: 'browser',
   structured: undefined,
   apiKey: undefined,
@@ -397,19 +400,21 @@ function statement(unit: Unit): { text: string; values: unknown[]; shape: string
   const all = Array.from({ length: consumes }, (_, i) => `exists (select 1 from p${i})`).join(' and ') || 'true'
 
   for (const s of unit.sessions.values()) {
+    const place = s.userId ? unit.placeOf?.(s.userId) : undefined
     // authorizations of clients that signed in meanwhile are kept: two tabs must not undo each other.
     part(
       's',
-      `insert into sessions (tenant_id, id, cookie_hash, user_id, client_id, kind, payload, ip, user_agent, expires_at)
+      `insert into sessions (tenant_id, id, cookie_hash, user_id, client_id, kind, payload, ip, user_agent, device_id, country, expires_at)
       select $1, ${bind(s.id, 'text')}, ${bind(s.cookieHash, 'bytea')}, ${bind(s.userId, 'uuid')}, ${bind(s.clientId, 'text')},
         ${bind(s.kind, 'text')}, ${bind(JSON.stringify(s.payload), 'jsonb')}, ${bind(unit.ip, 'inet')},
-        ${bind(unit.userAgent, 'text')}, now() + make_interval(secs => ${bind(s.ttl, 'int')})
+        ${bind(unit.userAgent, 'text')}, ${bind(place?.deviceId ?? null, 'uuid')}, ${bind(place?.country ?? null, 'text')}, now() + make_interval(secs => ${bind(s.ttl, 'int')})
       where ${all}
       on conflict (tenant_id, id) do update set cookie_hash = excluded.cookie_hash, user_id = excluded.user_id,
         payload = case when sessions.cookie_hash = excluded.cookie_hash and sessions.payload ? 'authorizations'
           then excluded.payload || jsonb_build_object('authorizations',
             (sessions.payload -> 'authorizations') || coalesce(excluded.payload -> 'authorizations', '{}'))
           else excluded.payload end,
+        device_id = coalesce(excluded.device_id, sessions.device_id), country = coalesce(excluded.country, sessions.country),
         last_used_at = now(), expires_at = excluded.expires_at
       where sessions.ended_at is null`,
     )

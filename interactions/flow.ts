@@ -6,7 +6,7 @@ import { decodeJwt } from 'jose'
 import { units } from '../adapters/oidc.ts'
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
-import { noteSignIn, owesSecondFactor, type Proof, settle } from '../server/domain/attempts.ts'
+import { assertMaySignIn, considerDevice, noteSignIn, owesSecondFactor, type Proof, settle } from '../server/domain/attempts.ts'
 import { proofOf, provePassword } from '../server/domain/login.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
@@ -89,6 +89,8 @@ async function askToVerify(s: Step, email: string): Promise<void> {
 /** A first factor is proven: go on to the second, or be done. */
 export async function prove(s: Step, proof: Proof): Promise<void> {
   const { ctx, interaction, koa } = s
+  assertMaySignIn(ctx, proof.user)
+  await considerDevice(ctx, proof)
   if (owesSecondFactor(ctx, proof)) {
     const where = { clientId: interaction.params.client_id, interactionId: interaction.uid }
     await transact(ctx, (inner) => settle(inner, proof, where))

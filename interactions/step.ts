@@ -3,6 +3,7 @@ import type { Context as KoaContext } from 'koa'
 import { flush, newUnit, units } from '../adapters/oidc.ts'
 import { acrOf } from '../server/domain/attempts.ts'
 import type { Context, Outside } from '../server/domain/context.ts'
+import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
 import { fail } from '../server/kernel/errors.ts'
 import { fullName } from '../server/oidc/account.ts'
@@ -65,12 +66,29 @@ export async function finish(s: Step, result: object): Promise<void> {
   s.koa.redirect(returnTo)
 }
 
+/** Seconds a browser keeps what it is known by; browsers allow no more than 400 days. */
+const BROWSER_MEMORY = 400 * 86_400
+
+/** Notes this browser as a device of the person. */
+function rememberBrowser({ koa, ctx, interaction }: Step, userId: string): void {
+  ctx.request.deviceToken ??= devices.newToken()
+  const name = devices.cookieName(ctx.out, ctx.tenant)
+  const secure = ctx.out.config.publicUrl.startsWith('https:') ? '; Secure' : ''
+  koa.append(
+    'Set-Cookie',
+    `${name}=${ctx.request.deviceToken}; Path=/; Max-Age=${BROWSER_MEMORY}; HttpOnly; SameSite=Lax${secure}`,
+  )
+  units.getStore()!.also.push(...devices.recognise(ctx, { id: userId }, interaction.params.client_id))
+}
+
 /** The result of a proven sign-in, which also answers the question who is signing in. */
-export const signedIn = (s: Step, userId: string, amr: string[]): Promise<void> =>
-  finish(s, {
+export function signedIn(s: Step, userId: string, amr: string[]): Promise<void> {
+  rememberBrowser(s, userId)
+  return finish(s, {
     login: { accountId: userId, amr, acr: acrOf(amr), remember: true },
     ...(s.interaction.prompt.name === 'select_account' && { select_account: {} }),
   })
+}
 
 export const clientView = (client: any) => ({
   name: client.clientName ?? client.clientId,

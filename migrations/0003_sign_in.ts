@@ -61,10 +61,11 @@ create index secrets_address on secrets (tenant_id, purpose, address) where addr
 
 create table devices (
   tenant_id uuid not null references tenants on delete cascade,
+  -- Made from the person and the secret the device keeps (a cookie, or what an app sends as X-Device-Token).
   id uuid not null,
   user_id uuid not null,
-  -- SHA-256 of the device token, a cookie or what an app keeps.
-  token_hash bytea not null,
+  -- False where nothing but address and user agent tells it from others: such a one cannot be trusted.
+  bound boolean not null default false,
   name text,
   fingerprint text,
   ip inet,
@@ -73,6 +74,7 @@ create table devices (
   user_agent text,
   -- Until when a second factor is not asked for on this device.
   trusted_until timestamptz,
+  trusted_at timestamptz,
   -- Sign-ins from a blocked device are refused.
   blocked_at timestamptz,
   created_at timestamptz not null default now(),
@@ -80,7 +82,8 @@ create table devices (
   primary key (tenant_id, id),
   foreign key (tenant_id, user_id) references users on delete cascade
 );
-create unique index devices_token on devices (tenant_id, user_id, token_hash);
+create index devices_user on devices (tenant_id, user_id, last_used_at desc);
+create index devices_blocked on devices (tenant_id, user_id) where blocked_at is not null;
 alter table sessions add column device_id uuid, add column country text, add column city text;
 create index sessions_device on sessions (tenant_id, device_id) where device_id is not null;
 

@@ -1,4 +1,5 @@
 /** Makes the adapters once, in their order, and closes them in the reverse. */
+import { createGeo } from '../adapters/geo.ts'
 import { createOutbound } from '../adapters/http.ts'
 import { connect, statements } from '../adapters/knex.ts'
 import { createLimits } from '../adapters/limits.ts'
@@ -52,6 +53,7 @@ export function createDeps(config: Config, databaseUrl: string): Deps {
     passwords,
     limits,
     outbound: createOutbound({ allow: config.outboundAllow }),
+    geo: createGeo(),
     log,
     directory,
     recordNow,

@@ -4,6 +4,7 @@ import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { Overloaded } from '../../adapters/passwords.ts'
 import { networkOf } from '../domain/callers.ts'
 import type { Context, OidcPort, Outside } from '../domain/context.ts'
+import { deviceToken } from '../domain/devices.ts'
 import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
 import type { Kernel } from '../kernel/bind.ts'
 import { Failure, fail } from '../kernel/errors.ts'
@@ -24,6 +25,7 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
       ip,
       userAgent: koa.get('user-agent').slice(0, 400),
       locales: (koa.acceptsLanguages() || []).filter((tag) => /^[A-Za-z0-9-]{1,35}$/.test(tag)),
+      deviceToken: deviceToken(out, tenant, koa.req),
     },
     events: [],
     jobs: [],

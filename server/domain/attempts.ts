@@ -6,6 +6,7 @@ import { flush, newUnit, USER_COLUMNS } from '../../adapters/oidc.ts'
 import { randomToken, sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
+import * as devices from './devices.ts'
 import { newId } from './ids.ts'
 
 /** Seconds. */
@@ -19,6 +20,8 @@ export type Person = UserRow & {
   factors: string[]
   preferred_factor: string | null
   required_actions: string[]
+  /** Ids of devices that may not sign in to this account. */
+  blocked_devices?: string[]
 }
 
 /** A part of the statement that opens the session. */
@@ -80,6 +83,13 @@ export function owesSecondFactor(ctx: Pick<Context, 'tenant'>, proof: Proof): bo
   return secondFactors(user, amr).length > 0 || policy === 'required' || user.required_actions.includes('enrol_mfa')
 }
 
+/** Notes on the proof whether this device is remembered as one that skips the second factor. */
+export async function considerDevice(ctx: Context, proof: Proof): Promise<void> {
+  if (proof.deviceTrusted !== undefined || !owesSecondFactor(ctx, proof)) return
+  const has = secondFactors(proof.user, proof.amr).length > 0
+  proof.deviceTrusted = has && !proof.user.required_actions.length && (await devices.isTrusted(ctx, proof.user))
+}
+
 /** What the proof still owes. Runs in a transaction; `interactionId` binds the attempt to hosted pages. */
 export async function settle(
   ctx: Context,
@@ -88,6 +98,7 @@ export async function settle(
 ): Promise<Outcome> {
   const { user, amr, also } = proof
   assertMaySignIn(ctx, user)
+  await considerDevice(ctx, proof)
   if (!owesSecondFactor(ctx, proof)) return { kind: 'done', proof }
   const factors = secondFactors(user, amr)
   await flush(
@@ -134,6 +145,7 @@ export function secondFactors(user: Person, amr: string[]): string[] {
 export function assertMaySignIn(ctx: Context, user: Person): void {
   if (user.status !== 'active') throw fail('ACCOUNT_DISABLED', 'This account is disabled')
   if (user.locked_until && user.locked_until > new Date()) throw fail('ACCOUNT_LOCKED', 'This account is locked')
+  devices.assertNotBlocked(ctx, user)
   if (ctx.tenant.settings.require_verified_email && !user.email_verified_at) {
     throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
   }
@@ -240,6 +252,8 @@ export const ACR = { single: 'urn:gatehouse:acr:single', mfa: 'urn:gatehouse:acr
 
 /** SQL of the columns that make a Person, for statements of other files; expects the users row as u. */
 export const PERSON_EXTRAS = `u.preferred_factor, u.required_actions,
+    array(select d.id::text from devices d where d.tenant_id = u.tenant_id and d.user_id = u.id and d.blocked_at is not null)
+      as blocked_devices,
     array(select role_id from user_roles r where r.tenant_id = u.tenant_id and r.user_id = u.id) as role_ids,
     array(select distinct f.type from credentials f where f.tenant_id = u.tenant_id and f.user_id = u.id
       and f.type <> 'password' and f.verified_at is not null) as factors`

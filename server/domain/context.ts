@@ -1,5 +1,6 @@
 /** What an operation is given: the caller, the tenant, the database, and the ports to the outside. */
 import type { Knex } from 'knex'
+import type { Geo } from '../../adapters/geo.ts'
 import type { Outbound } from '../../adapters/http.ts'
 import type { Db } from '../../adapters/knex.ts'
 import type { Limits } from '../../adapters/limits.ts'
@@ -19,6 +20,7 @@ export interface Outside {
   passwords: Passwords
   limits: Limits
   outbound: Outbound
+  geo: Geo
   log: Logger
   directory: Directory
   /** One event outside any transaction, for what must be written although the request fails. */
@@ -72,6 +74,8 @@ export interface RequestInfo {
   userAgent: string
   /** Preferred languages, best first. */
   locales: string[]
+  /** The secret by which this browser or app is known again: a cookie, or X-Device-Token. */
+  deviceToken?: string | undefined
 }
 
 export interface EventFields {

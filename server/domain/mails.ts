@@ -16,6 +16,9 @@ export interface MailJob {
   email?: string
   locales: string[]
   ip?: string
+  /** new-sign-in: the device in our words, and its country (ISO 3166-1 alpha-2). */
+  device?: string
+  country?: string
   at?: string
   /** mfa-code: the waiting sign-in, and which sending of its code this is. */
   attemptId?: string
@@ -93,7 +96,8 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
       return {
         link: `${issuer}/forgot-password`,
         at: job.at ? new Date(job.at) : new Date(),
-        ...(job.ip && { ip: job.ip }),
+        ...(job.ip && { ip: job.country ? `${job.ip} (${job.country})` : job.ip }),
+        ...(job.device && { device: job.device }),
         ...(job.what && { what: job.what }),
       }
   }

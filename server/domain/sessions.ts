@@ -1,4 +1,5 @@
 /** Sessions: signed-in browsers and API logins in one list. Ending one ends its tokens, whichever way they were issued. */
+import { agentLabel } from '../../adapters/agents.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 
@@ -9,6 +10,11 @@ export interface SessionView {
   clientId: string | null
   ip: string | null
   userAgent: string | null
+  /** In words, such as "Firefox on Linux". */
+  device: string
+  deviceId: string | null
+  country: string | null
+  city: string | null
   createdAt: Date
   lastUsedAt: Date
   expiresAt: Date
@@ -37,6 +43,10 @@ export async function list(
       clientId: row.client_id ?? Object.keys(row.payload.authorizations ?? {})[0] ?? null,
       ip: row.ip,
       userAgent: row.user_agent,
+      device: agentLabel(row.user_agent),
+      deviceId: row.device_id,
+      country: row.country,
+      city: row.city,
       createdAt: row.created_at,
       lastUsedAt: row.last_used_at,
       expiresAt: row.expires_at,
@@ -56,9 +66,14 @@ export async function endAll(ctx: Context, userId: string, exceptSession?: strin
   return ended.length
 }
 
+/** Ends the sessions on one device of the person. */
+export async function endOfDevice(ctx: Context, userId: string, deviceId: string): Promise<number> {
+  return (await endWhere(ctx, { user_id: userId, device_id: deviceId })).length
+}
+
 async function endWhere(
   ctx: Context,
-  where: { id?: string; user_id: string },
+  where: { id?: string; device_id?: string; user_id: string },
   except?: string,
 ): Promise<{ id: string }[]> {
   const query = ctx

@@ -6,6 +6,7 @@ import { flush, newUnit, units } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
 import { acrOf, noteSignIn } from '../domain/attempts.ts'
 import type { Context, OidcPort, Outside, TokenSet } from '../domain/context.ts'
+import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { type Pending, takeEvents } from '../domain/events.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
@@ -50,7 +51,8 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
       userAgent: ctx.request.userAgent,
       clientId,
       sessionKind: 'api',
-      also: [...proof.also, noteSignIn(user)],
+      placeOf: devices.placeOf(ctx.out, ctx.request),
+      also: [...proof.also, noteSignIn(user), ...devices.recognise(ctx, user, clientId)],
     })
     unit.people.set(user.id, user)
     return units.run(unit, async () => {

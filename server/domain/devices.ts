@@ -1,0 +1,299 @@
+/**
+ * Devices: one row a person and browser or app. It is known again by a secret it keeps (a cookie on pages, X-Device-Token over
+ * REST); its id is made from that secret and the person, so that signing in needs no look-up. Without a secret a device is
+ * only told by user agent and network: it is listed, and never trusted.
+ */
+import { agentLabel } from '../../adapters/agents.ts'
+import { randomToken, sha256 } from '../../adapters/sealing.ts'
+import { fail } from '../kernel/errors.ts'
+import type { Part, Person } from './attempts.ts'
+import { networkOf } from './callers.ts'
+import type { Context, Outside, RequestInfo } from './context.ts'
+import type { Tenant } from './directory.ts'
+import { newId } from './ids.ts'
+import { insufficient, sessionProof } from './recent.ts'
+import * as sessions from './sessions.ts'
+
+const TOKEN = /^[\w-]{32,128}$/
+export const isToken = (value: unknown): value is string => typeof value === 'string' && TOKEN.test(value)
+/** A secret for a browser or app that has none yet. */
+export const newToken = (): string => randomToken()
+
+/** The cookie's name; with https no sibling host can plant one. */
+export const cookieName = (out: Pick<Outside, 'config'>, tenant: Tenant): string =>
+  `${out.config.publicUrl.startsWith('https:') ? '__Host-' : ''}gh_device${tenant.mountPath ? `_${tenant.slug}` : ''}`
+
+interface Headers {
+  headers: Record<string, string | string[] | undefined>
+}
+/** The device's secret in a request: X-Device-Token, else the cookie. */
+export function deviceToken(out: Pick<Outside, 'config'>, tenant: Tenant, req: Headers): string | undefined {
+  const sent = req.headers['x-device-token']
+  if (sent !== undefined) return isToken(sent) ? sent : undefined
+  const name = `${cookieName(out, tenant)}=`
+  const cookies = String(req.headers.cookie ?? '').split(/; */)
+  const value = cookies.find((pair) => pair.startsWith(name))?.slice(name.length)
+  return isToken(value) ? value : undefined
+}
+
+/** Addresses of one provider and region, since people's addresses change daily. */
+const nearby = (ip: string) => (ip.includes(':') ? networkOf(ip) : ip.split('.').slice(0, 2).join('.'))
+
+type Caller = Pick<RequestInfo, 'ip' | 'userAgent' | 'deviceToken'>
+
+/** The device's id for this person, as a UUID of our own making (RFC 9562 version 8). */
+export function idFor(userId: string, caller: Caller): string {
+  const what = caller.deviceToken ? `token\n${caller.deviceToken}` : `caller\n${nearby(caller.ip)}\n${caller.userAgent}`
+  const bytes = sha256(`device\n${userId}\n${what}`).subarray(0, 16)
+  bytes[6] = (bytes[6]! & 0x0f) | 0x80
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
+}
+
+/** What a new session remembers of where it was opened. */
+export const placeOf =
+  (out: Outside, caller: Caller) =>
+  (userId: string): { deviceId: string; country: string | null } => ({
+    deviceId: idFor(userId, caller),
+    country: out.geo.country(caller.ip),
+  })
+
+/**
+ * Parts of the statement that ends a sign-in: the device is noted, and where it is new to a person who has others, or its
+ * country is, the person is told by mail. All in one statement, so signing in costs no further round trip.
+ */
+export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: string): Part[] {
+  const { ip, userAgent, id: requestId, locales } = ctx.request
+  const id = idFor(user.id, ctx.request)
+  const country = ctx.out.geo.country(ip)
+  const label = agentLabel(userAgent)
+  const mail = {
+    tenantId: ctx.tenant.id,
+    template: 'new-sign-in',
+    userId: user.id,
+    locales,
+    ip,
+    device: label,
+    ...(country && { country }),
+  }
+  return [
+    {
+      shape: 'device',
+      sql: (bind) => `insert into devices (tenant_id, id, user_id, bound, name, ip, country, user_agent)
+        select $1, ${bind(id, 'uuid')}, ${bind(user.id, 'uuid')}, ${bind(Boolean(ctx.request.deviceToken), 'boolean')},
+          ${bind(label, 'text')}, ${bind(ip, 'inet')}, ${bind(country, 'text')}, ${bind(userAgent, 'text')}
+        on conflict (tenant_id, id) do update set last_used_at = now(), ip = excluded.ip,
+          country = coalesce(excluded.country, devices.country), user_agent = excluded.user_agent`,
+    },
+    {
+      // Sees the devices as they were before: all parts of a statement look at one snapshot.
+      shape: 'device-news',
+      sql: (bind) => {
+        const [device, person, place] = [bind(id, 'uuid'), bind(user.id, 'uuid'), bind(country, 'text')]
+        return `insert into events (tenant_id, id, type, actor_id, user_id, client_id, ip, user_agent, request_id, data)
+        select $1, ${bind(newId(), 'uuid')}, case when is_new then 'device.added' else 'login.new_country' end, ${person}, ${person},
+          ${bind(clientId ?? null, 'text')}, ${bind(ip, 'inet')}, ${bind(userAgent, 'text')}, ${bind(requestId, 'text')},
+          jsonb_build_object('device', ${device}, 'name', ${bind(label, 'text')}, 'country', ${place}, 'mail',
+            case when has_others then (graphile_worker.add_job('mail', ${bind(JSON.stringify(mail), 'json')})).id end)
+        from (select not exists (select 1 from devices where tenant_id = $1 and id = ${device}) as is_new,
+            exists (select 1 from devices where tenant_id = $1 and user_id = ${person}) as has_others,
+            ${place} is not null
+              and exists (select 1 from devices where tenant_id = $1 and user_id = ${person} and country is not null)
+              and not exists (select 1 from devices where tenant_id = $1 and user_id = ${person} and country = ${place})
+              as is_elsewhere) news
+        where is_new or is_elsewhere`
+      },
+    },
+  ]
+}
+
+/**
+ * Whether this device skips the second factor: bound by its secret, trusted, not blocked, and trusted since the person has
+ * second factors at all, so that nobody can trust a device ahead of that.
+ */
+export async function isTrusted(ctx: Context, user: Person): Promise<boolean> {
+  if (!ctx.request.deviceToken || ctx.tenant.settings.device_trust_days === 0) return false
+  const { rows } = await ctx.db.raw(
+    `select 1 from devices d where d.tenant_id = :tenant and d.id = :id and d.user_id = :user and d.bound
+       and d.trusted_until > now() and d.blocked_at is null
+       and d.trusted_at >= (select min(c.verified_at) from credentials c where c.tenant_id = d.tenant_id
+         and c.user_id = d.user_id and c.type not in ('password', 'backup_codes'))`,
+    { tenant: ctx.tenant.id, id: idFor(user.id, ctx.request), user: user.id },
+  )
+  return rows.length > 0
+}
+
+/** ACCESS_DENIED on a device its owner, or an administrator, has blocked. */
+export function assertNotBlocked(ctx: Context, user: Pick<Person, 'id'> & { blocked_devices?: string[] }): void {
+  if (user.blocked_devices?.includes(idFor(user.id, ctx.request)))
+    throw fail('ACCESS_DENIED', 'Sign-in from this device is blocked')
+}
+
+export interface DeviceRow {
+  id: string
+  bound: boolean
+  name: string | null
+  ip: string | null
+  country: string | null
+  city: string | null
+  user_agent: string | null
+  trusted_until: Date | null
+  blocked_at: Date | null
+  fingerprint: string | null
+  created_at: Date
+  last_used_at: Date
+  /** Live sessions on it. */
+  sessions: number
+  current: boolean
+}
+
+const own = (ctx: Context, userId: string) => ctx.db('devices').where({ tenant_id: ctx.tenant.id, user_id: userId })
+const missing = () => fail('NOT_FOUND', 'No such device')
+const withUse = (ctx: Context) => [
+  'devices.*',
+  ctx.db.raw(
+    `(select count(*) from sessions s where s.tenant_id = devices.tenant_id and s.device_id = devices.id
+      and s.ended_at is null and s.expires_at > now())::int as sessions`,
+  ),
+  ctx.db.raw(
+    `exists (select 1 from sessions s where s.tenant_id = devices.tenant_id and s.device_id = devices.id and s.id = ?) as current`,
+    [ctx.actor?.sessionId ?? ''],
+  ),
+]
+
+/** The person's devices, the last used first. */
+export async function list(
+  ctx: Context,
+  userId: string,
+  page: { limit: number; offset: number },
+): Promise<{ items: DeviceRow[]; total: number }> {
+  const [items, [counted]] = await Promise.all([
+    own(ctx, userId)
+      .orderBy('last_used_at', 'desc')
+      .orderBy('id')
+      .limit(page.limit)
+      .offset(page.offset)
+      .select(withUse(ctx)),
+    own(ctx, userId).count({ total: '*' }),
+  ])
+  return { items: items as DeviceRow[], total: Number(counted!.total) }
+}
+
+export async function get(ctx: Context, userId: string, id: string): Promise<DeviceRow> {
+  const row = await own(ctx, userId).where({ id }).first(withUse(ctx))
+  if (!row) throw missing()
+  return row
+}
+
+/** Forgets the device and ends its sessions; the next sign-in there is one on a new device. */
+export async function remove(ctx: Context, userId: string, id: string): Promise<void> {
+  const [row] = await own(ctx, userId).where({ id }).delete().returning(['name'])
+  if (!row) throw missing()
+  await sessions.endOfDevice(ctx, userId, id)
+  ctx.event('device.removed', { userId, data: { id, name: row.name } })
+}
+
+/** The device of the caller's own session. NOT_FOUND where it was opened without one, or the device is removed. */
+export async function current(ctx: Context): Promise<string> {
+  const { sessionId, userId } = ctx.actor!
+  const row =
+    sessionId &&
+    (await ctx
+      .db('sessions')
+      .join('devices', (on) => on.on('devices.tenant_id', 'sessions.tenant_id').on('devices.id', 'sessions.device_id'))
+      .where({ 'sessions.tenant_id': ctx.tenant.id, 'sessions.id': sessionId, 'devices.user_id': userId })
+      .first('devices.id'))
+  if (!row) throw fail('NOT_FOUND', 'This session is on no known device')
+  return row.id
+}
+
+const DAY = 86_400
+
+/**
+ * The device skips the second factor for `days` (at most, and unless said otherwise, as the tenant allows). Who has a second
+ * factor must have used it in the session that asks. An app that kept no secret is given one: `deviceToken`, to be sent as
+ * X-Device-Token from now on; the device has another id then.
+ */
+export async function trust(
+  ctx: Context,
+  id: string,
+  days?: number,
+): Promise<{ device: DeviceRow; deviceToken: string | undefined }> {
+  const { userId, sessionId } = ctx.actor!
+  const most = ctx.tenant.settings.device_trust_days
+  if (most === 0) throw fail('ACCESS_DENIED', 'Devices cannot be trusted here')
+  if (days !== undefined && days > most)
+    throw fail('VALIDATION_ERROR', `A device may be trusted for ${most} days at most`, { details: { maximum: most } })
+  const row = await get(ctx, userId!, id)
+  if (row.blocked_at) throw fail('CONFLICT', 'This device is blocked')
+  const { amr } = await sessionProof(ctx)
+  if (!amr.includes('mfa') && (await hasSecondFactor(ctx, userId!))) throw insufficient({ mfa: true })
+  if (!row.bound && !row.current)
+    throw fail('CONFLICT', 'This device cannot be told from others like it. Trust it from the device itself')
+  const deviceToken = row.bound ? undefined : newToken()
+  const bound = deviceToken ? idFor(userId!, { ...ctx.request, deviceToken }) : id
+  await own(ctx, userId!)
+    .where({ id })
+    .update({
+      id: bound,
+      bound: true,
+      trusted_at: ctx.db.fn.now(),
+      trusted_until: ctx.db.raw('now() + make_interval(secs => ?)', [(days ?? most) * DAY]),
+    })
+  if (deviceToken && sessionId)
+    await ctx.db('sessions').where({ tenant_id: ctx.tenant.id, id: sessionId }).update({ device_id: bound })
+  ctx.event('device.trusted', { userId, data: { id: bound, name: row.name, days: days ?? most } })
+  return { device: await get(ctx, userId!, bound), deviceToken }
+}
+
+const hasSecondFactor = async (ctx: Context, userId: string): Promise<boolean> =>
+  (await ctx
+    .db('credentials')
+    .where({ tenant_id: ctx.tenant.id, user_id: userId })
+    .whereNotIn('type', ['password', 'backup_codes'])
+    .whereNotNull('verified_at')
+    .first('id')) !== undefined
+
+/** Asks for the second factor again, there or, without `id`, on all devices of the person. Answers how many. */
+export async function distrust(ctx: Context, userId: string, id?: string): Promise<number> {
+  const query = own(ctx, userId).update({ trusted_until: null, trusted_at: null })
+  const changed = await (id ? query.where({ id }) : query.whereNotNull('trusted_until'))
+  if (id && changed === 0) throw missing()
+  if (changed) ctx.event('device.distrusted', { userId, data: { id: id ?? 'all' } })
+  return changed
+}
+
+/** A blocked device's sessions end, and nobody signs in to this account from it until it is unblocked. */
+export async function block(ctx: Context, userId: string, id: string): Promise<DeviceRow> {
+  const changed = await own(ctx, userId)
+    .where({ id })
+    .update({ blocked_at: ctx.db.raw('coalesce(blocked_at, now())'), trusted_until: null, trusted_at: null })
+  if (changed === 0) throw missing()
+  await sessions.endOfDevice(ctx, userId, id)
+  ctx.event('device.blocked', { userId, data: { id } })
+  return get(ctx, userId, id)
+}
+
+export async function unblock(ctx: Context, userId: string, id: string): Promise<DeviceRow> {
+  const changed = await own(ctx, userId).where({ id }).update({ blocked_at: null })
+  if (changed === 0) throw missing()
+  ctx.event('device.unblocked', { userId, data: { id } })
+  return get(ctx, userId, id)
+}
+
+/** Compares with what the device of this session was saved with; the first one is saved. Kept as SHA-256. */
+export async function fingerprint(
+  ctx: Context,
+  value: string,
+): Promise<{ deviceId: string; saved: boolean; match: boolean }> {
+  const { userId } = ctx.actor!
+  const deviceId = await current(ctx)
+  const hashed = sha256(value).toString('base64url')
+  const saved = await own(ctx, userId!).where({ id: deviceId, fingerprint: null }).update({ fingerprint: hashed })
+  const row = await own(ctx, userId!).where({ id: deviceId }).first('fingerprint')
+  const match = row?.fingerprint === hashed
+  if (saved) ctx.event('device.fingerprint_saved', { userId, data: { id: deviceId } })
+  else if (!match) ctx.event('device.fingerprint_mismatch', { userId, data: { id: deviceId } })
+  return { deviceId, saved: saved === 1, match }
+}
