@@ -130,7 +130,7 @@ export function isOutage(error: unknown): boolean {
   if (sqlState(error)) return false
   if (name === 'KnexTimeoutError' || name === 'TimeoutError') return true
   if (error instanceof AggregateError) return error.errors.some(isOutage)
-  return /Connection terminated|connection timeout|Client has encountered a connection error|not queryable|timeout exceeded when trying to connect|Query read timeout|Unable to acquire a connection|aborted$/i.test(
+  return /Connection terminated|connection timeout|Client has encountered a connection error|not queryable|timeout exceeded when trying to connect|Query read timeout|Unable to acquire a connection|timeout expired$|aborted$/i.test(
     error.message,
   )
 }

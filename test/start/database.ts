@@ -57,7 +57,7 @@ export async function ownDatabase(programs = existsSync(DEBIAN) ? DEBIAN : undef
     }
   }
   const signalAll = (signal: NodeJS.Signals) => {
-    for (const one of [pid, ...descendants(pid)]) process.kill(one, signal)
+    for (const one of [pid, ...descendants(pid)]) if (isAlive(one)) process.kill(one, signal)
   }
   const database: Database = {
     url,
