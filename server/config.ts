@@ -1,6 +1,6 @@
 /** The only reader of the environment. All problems are reported at once; unsafe production settings are refused. */
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { join, resolve } from 'node:path'
 import ipaddr from 'ipaddr.js'
@@ -100,11 +100,18 @@ export function readConfig(env: Env): Config {
     problems.push(`LOG_LEVEL "${config.logLevel}" is not one of fatal, error, warn, info, debug, trace, silent`)
   }
   if (config.adminPassword && !config.adminEmail) problems.push('ADMIN_PASSWORD is set without ADMIN_EMAIL')
+  if (config.adminPort !== undefined && config.adminPort !== 0 && config.adminPort === port)
+    problems.push('ADMIN_PORT must be another port than PORT')
   if (production) {
     if (!publicUrl.startsWith('https://')) problems.push('PUBLIC_URL must be https:// in production')
     if (!databaseUrl) problems.push('DATABASE_URL must be set in production')
     if (!config.smtpUrl)
       problems.push('SMTP_URL must be set in production: people could not verify or recover accounts')
+    if (new Set(config.secretKey).size < 12 && text('SECRET_KEY')) problems.push('SECRET_KEY is not random')
+    if (config.adminPassword && config.adminPassword.length < 12)
+      problems.push('ADMIN_PASSWORD must have at least 12 characters in production')
+    if (env.NODE_TLS_REJECT_UNAUTHORIZED === '0')
+      problems.push('NODE_TLS_REJECT_UNAUTHORIZED=0 would accept any certificate; use NODE_EXTRA_CA_CERTS')
   }
   if (problems.length) throw new ConfigError(problems)
   return config
@@ -129,8 +136,16 @@ function secretKey(raw: string | undefined, production: boolean, dataDir: string
   if (!existsSync(file)) {
     // As root, the embedded PostgreSQL runs as somebody else, who must be able to pass; the file itself is closed.
     mkdirSync(dataDir, { recursive: true, mode: process.getuid?.() === 0 ? 0o711 : 0o700 })
-    writeFileSync(file, randomBytes(32).toString('base64'), { mode: 0o600, flag: 'wx' })
-    chmodSync(file, 0o600)
+    // Whole or not at all, and the first of several processes decides.
+    const own = `${file}.${process.pid}`
+    writeFileSync(own, randomBytes(32).toString('base64'), { mode: 0o600 })
+    try {
+      linkSync(own, file)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    } finally {
+      rmSync(own)
+    }
   }
   return Buffer.from(readFileSync(file, 'utf8'), 'base64')
 }
