@@ -40,6 +40,9 @@ export const mailNames = [
   'passkey-added',
   'passkey-removed',
   'magic-link',
+  'email-change',
+  'email-change-notice',
+  'account-deleted',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -56,6 +59,9 @@ const subjects: Record<MailName, string> = {
   'passkey-added': 'passkeyAdded',
   'passkey-removed': 'passkeyRemoved',
   'magic-link': 'magic',
+  'email-change': 'emailChange',
+  'email-change-notice': 'emailNotice',
+  'account-deleted': 'deleted',
 }
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })

@@ -17,6 +17,8 @@ create unique index credentials_factor on credentials (tenant_id, user_id, type)
 alter table users
   add column preferred_factor text,
   add column required_actions text[] not null default '{}';
+-- Who deleted their account, until what is personal is erased.
+create index users_deleted on users (deleted_at) where deleted_at is not null;
 
 -- A sign-in of which the first factor is proven. Ends at once, by success, by five wrong codes, or after five minutes.
 create table login_attempts (
@@ -165,7 +167,7 @@ alter table sessions drop column device_id, drop column country, drop column cit
 drop table devices;
 alter table secrets drop column tries, drop column code_hash, drop column address;
 alter table users drop column preferred_factor, drop column required_actions;
-drop index credentials_external, credentials_factor;
+drop index credentials_external, credentials_factor, users_deleted;
 alter table credentials drop column verified_at, drop column name, drop column external_id;
 `)
 }

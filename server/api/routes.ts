@@ -1,5 +1,6 @@
 /** Paths of what people do for themselves, by document. */
 import { type Row, row } from '../kernel/surface.ts'
+import * as account from './account.ts'
 import * as apiKeys from './api-keys.ts'
 import * as auth from './auth.ts'
 import * as email from './email.ts'
@@ -59,6 +60,16 @@ v1Rows.push(
   row('PATCH', `${webauthn}/credentials/:id`, passkeys.rename),
   row('POST', '/v1/auth/login/mfa/webauthn/begin', passkeys.beginSignIn),
   row('POST', '/v1/auth/login/mfa/webauthn/finish', passkeys.finishSignIn),
+)
+
+v1Rows.push(
+  row('POST', '/v1/account/email', account.changeEmail),
+  row('POST', '/v1/account/email/confirm', account.confirmEmail),
+  row('POST', '/v1/account/email/undo', account.undoEmail),
+  row('GET', '/v1/account/consents', account.listConsents),
+  row('DELETE', '/v1/account/consents/:client_id', account.revokeConsent),
+  row('GET', '/v1/account/export', account.exportData),
+  row('DELETE', '/v1/account', account.remove),
 )
 
 v1Rows.push(

@@ -7,7 +7,7 @@ import type pg from 'pg'
 import { type Db, listener } from '../../adapters/knex.ts'
 import type { Logger } from '../../adapters/log.ts'
 import type { Sealing } from '../../adapters/sealing.ts'
-import { DEFAULT_TENANT } from './ids.ts'
+import { DEFAULT_TENANT, DIRECT_CLIENT } from './ids.ts'
 import { type KeyRow, openKey, type SigningKey } from './keys.ts'
 import { type Settings, settle } from './settings.ts'
 
@@ -118,7 +118,13 @@ export function createDirectory(options: {
       return id ? directory.byId(id) : undefined
     },
     client: (tenantId, clientId) =>
-      cached(clients, MAX_CLIENTS, `${tenantId} ${clientId}`, () => loadClient(db, sealing, tenantId, clientId)),
+      cached(clients, MAX_CLIENTS, `${tenantId} ${clientId}`, async () => {
+        const [tenant, client] = await Promise.all([
+          clientId === DIRECT_CLIENT ? directory.byId(tenantId) : undefined,
+          loadClient(db, sealing, tenantId, clientId),
+        ])
+        return client && tenant ? { ...client, metadata: { ...client.metadata, ...ownPages(tenant) } } : client
+      }),
     onChange: (listen) => void listeners.push(listen),
     drop(tenantId, clientId) {
       if (clientId !== undefined) return void clients.delete(`${tenantId} ${clientId}`)
@@ -264,6 +270,13 @@ function effectiveRoles(
     ]),
   )
 }
+
+/** The built-in client signs people in to our own pages, wherever PUBLIC_URL is today. */
+const ownPages = ({ issuer }: Tenant) => ({
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+  redirect_uris: [`${issuer}/account/callback`],
+})
 
 export const secretPlace = (tenantId: string, id: string) => `client_secrets:${tenantId}:${id}`
 

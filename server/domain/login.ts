@@ -2,6 +2,7 @@
  * Signing in with a password. One statement counts the attempt and reads the person before anything is hashed, so
  * that parallel guesses are counted one by one; unknown accounts take the same steps and the same time.
  */
+import { addJobs } from '../../adapters/jobs.ts'
 import { named } from '../../adapters/knex.ts'
 import type { Along, LimitState, Rule } from '../../adapters/limits.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
@@ -48,6 +49,8 @@ const begin = (limit?: Along) => `with ${limit ? `spent as (${limit.sql('$6', '$
   select (select coalesce(bool_or(refused), false) from hit where key = $2) as pair_refused,
     (select coalesce(bool_or(refused), false) from hit where key = $3) as account_refused,
     (select ceil(extract(epoch from max(blocked_until) - now()))::int from hit where refused) as retry_after,
+    (select ceil(extract(epoch from max(blocked_until) - now()))::int from hit
+      where key = $3 and not refused and blocked_until > now()) as locked_for,
     case when exists (select 1 from hit where key = $3 and refused) then
       exists (select 1 from sessions s where s.tenant_id = $1 and s.user_id = u.id and s.ip <<= $5::inet
         and s.created_at > now() - interval '90 days') end as known_address,
@@ -94,8 +97,21 @@ export async function provePassword(
   const { ok, rehash } = found.secret
     ? await ctx.out.passwords.verify(found.secret, input.password)
     : await pretend(ctx, input.password)
-  if (!ok) throw await refused(ctx, found.id ?? undefined, 'INVALID_CREDENTIALS')
-  const { credential_id, secret, pair_refused, account_refused, retry_after, known_address, spent, ...user } = found
+  if (!ok) {
+    if (found.locked_for !== null) await tellLocked(ctx, found.id ?? undefined, found.locked_for)
+    throw await refused(ctx, found.id ?? undefined, 'INVALID_CREDENTIALS')
+  }
+  const {
+    credential_id,
+    secret,
+    pair_refused,
+    account_refused,
+    retry_after,
+    known_address,
+    spent,
+    locked_for,
+    ...user
+  } = found
   try {
     assertMaySignIn(ctx, user)
   } catch (error) {
@@ -130,6 +146,13 @@ async function beginAttempt(
 
 function refuseOver({ ok, retryAfter }: LimitState): void {
   if (!ok) throw fail('RATE_LIMITED', 'Too many requests', { retryAfter, details: { of: 'address' } })
+}
+
+/** This very failure closed the account to strangers for a while: its owner is told, once. Unknown accounts cost the same. */
+async function tellLocked(ctx: Context, userId: string | undefined, seconds: number): Promise<void> {
+  const mail = { template: 'locked', userId, seconds, locales: ctx.request.locales }
+  const payload = { tenantId: ctx.tenant.id, ...(userId && mail) }
+  await addJobs(ctx.out.db, [{ task: userId ? 'mail' : 'nothing', payload }])
 }
 
 async function pretend(ctx: Context, password: string): Promise<{ ok: false; rehash: false }> {

@@ -3,6 +3,7 @@ import type { Mailer } from '../../adapters/mail.ts'
 import { type MailName, renderMail } from '../../adapters/templates.ts'
 import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
+import { UNDO_LIFETIME } from './email-change.ts'
 import { CODE_LIFETIME, mint as mintCode } from './factors/codes.ts'
 import { LIFETIME as MAGIC_LINK_LIFETIME } from './magic-links.ts'
 import * as secrets from './secrets.ts'
@@ -30,6 +31,9 @@ export interface MailJob {
   /** magic-link: the hosted sign-in that waits for it, and whether it may make an account. */
   interactionId?: string
   mayRegister?: boolean
+  /** email-change: the address so far. email-change-notice: the one that is wanted. */
+  from?: string
+  to?: string
 }
 
 /** Sends one mail. A user that is gone by now gets none. */
@@ -56,9 +60,14 @@ export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<
 
 async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string, user: UserRow | undefined) {
   const { settings, issuer } = tenant
-  const mint = (purpose: secrets.Purpose, lifetime: number) =>
+  const mint = (
+    purpose: secrets.Purpose,
+    lifetime: number,
+    data: object = { email: user!.email },
+    keepEarlier = false,
+  ) =>
     out.db.transaction((trx) =>
-      secrets.create(trx, { tenantId: tenant.id, purpose, userId: user!.id, data: { email: user!.email }, lifetime }),
+      secrets.create(trx, { tenantId: tenant.id, purpose, userId: user!.id, data: { ...data }, lifetime, keepEarlier }),
     )
   switch (job.template) {
     case 'verify-email':
@@ -88,6 +97,23 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
       const code = await mintCode(out.db, tenant.id, { attemptId: job.attemptId!, number: job.number! })
       return code ? { link: `${issuer}/`, code, expires: CODE_LIFETIME } : undefined
     }
+    case 'email-change': {
+      const data = { from: job.from, to }
+      return {
+        link: `${issuer}/account/email/confirm?token=${await mint('change_email', settings.email_link_lifetime, data)}`,
+        expires: settings.email_link_lifetime,
+      }
+    }
+    case 'email-change-notice': {
+      const data = { from: to, to: job.to }
+      return {
+        link: `${issuer}/account/email/undo?token=${await mint('undo_email', UNDO_LIFETIME, data, true)}`,
+        expires: UNDO_LIFETIME,
+        at: new Date(),
+      }
+    }
+    case 'account-deleted':
+      return { link: `${issuer}/`, at: new Date(), ...(job.ip && { ip: job.ip }) }
     case 'account-exists':
       return { link: `${issuer}/`, forgotLink: `${issuer}/forgot-password` }
     case 'locked':

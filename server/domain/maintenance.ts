@@ -1,5 +1,6 @@
 /** Clean-up in batches, by the clock: no table grows without bound, no statement holds many rows. */
 import type { Knex } from 'knex'
+import { erase } from './deletion.ts'
 import { definitions } from './settings.ts'
 
 const BATCH = 5000
@@ -38,6 +39,7 @@ export async function purge(db: Knex, batch = BATCH): Promise<Record<string, num
     }
   }
   gone.events = await purgeEvents(db, batch)
+  gone.users = await erase(db)
   return gone
 }
 

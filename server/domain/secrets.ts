@@ -11,6 +11,8 @@ export type Purpose =
   | 'magic_link'
   | 'otp_sms'
   | 'social_login'
+  | 'change_email'
+  | 'undo_email'
 
 export interface NewSecret {
   tenantId: string
@@ -19,12 +21,17 @@ export interface NewSecret {
   data?: Record<string, unknown>
   /** Seconds. */
   lifetime: number
+  /** Leaves earlier ones of the same purpose and user alive. */
+  keepEarlier?: boolean
 }
 
 /** Makes a secret and forgets it: the caller has the only copy. Earlier ones of the same purpose and user die. */
-export async function create(db: Db, { tenantId, purpose, userId, data = {}, lifetime }: NewSecret): Promise<string> {
+export async function create(
+  db: Db,
+  { tenantId, purpose, userId, data = {}, lifetime, keepEarlier = false }: NewSecret,
+): Promise<string> {
   const token = randomToken()
-  if (userId) await db('secrets').where({ tenant_id: tenantId, user_id: userId, purpose }).delete()
+  if (userId && !keepEarlier) await db('secrets').where({ tenant_id: tenantId, user_id: userId, purpose }).delete()
   await db('secrets').insert({
     tenant_id: tenantId,
     hash: sha256(token),

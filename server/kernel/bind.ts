@@ -1,4 +1,5 @@
 /** A row as Koa middleware: the one place where authentication, limits, validation, transaction and envelope meet. */
+import { Readable } from 'node:stream'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { Context as KoaContext, Middleware } from 'koa'
@@ -65,7 +66,10 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
       const result = await kernel.within(ctx, op.effect, (inner) => op.run(inner, input, prepared))
       const body = encode(result)
       koa.status = row.status ?? 200
-      koa.body = surface.ok(isPage ? named(surface, body, row.as ?? 'items') : body)
+      // JSON too long to be held: written as it is read, in no envelope.
+      if (result instanceof Readable) koa.type = 'json'
+      koa.body =
+        result instanceof Readable ? result : surface.ok(isPage ? named(surface, body, row.as ?? 'items') : body)
     } catch (error) {
       sendFailure(koa, surface, kernel.failure(error, koa))
     }

@@ -395,6 +395,13 @@ export const extensions: Record<string, Access> = {
   'POST /v1/auth/login/mfa/sms/send': 'anyone',
   'POST /v1/auth/login/mfa/sms': 'anyone',
   'PATCH /v1/auth/mfa/webauthn/credentials/{id}': 'user',
+  'POST /v1/account/email': 'user',
+  'POST /v1/account/email/confirm': 'anyone',
+  'POST /v1/account/email/undo': 'anyone',
+  'GET /v1/account/consents': 'user',
+  'DELETE /v1/account/consents/{client_id}': 'user',
+  'GET /v1/account/export': 'user',
+  'DELETE /v1/account': 'user',
   'DELETE /v1/auth/mfa/webauthn/credentials/{id}': 'user',
 }
 

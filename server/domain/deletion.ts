@@ -1,0 +1,111 @@
+/**
+ * Deleting one's own account: at once nobody can use it and its address is free; what is personal is erased for good a
+ * month later, by the clock.
+ */
+import type { Knex } from 'knex'
+import { fail } from '../kernel/errors.ts'
+import type { Context, UserRow } from './context.ts'
+import { ROLE } from './ids.ts'
+import { forgiveFailures, provePassword } from './login.ts'
+import { assertRecent } from './recent.ts'
+import * as sessions from './sessions.ts'
+import { emailKey } from './users.ts'
+
+/** Days between deletion and erasure. */
+export const KEPT_DAYS = 30
+
+/**
+ * Before the transaction: the address typed as confirmation, and the password or a sign-in that was not long ago.
+ * VALIDATION_ERROR, INVALID_CREDENTIALS, INSUFFICIENT_AUTHENTICATION, RATE_LIMITED.
+ */
+export async function prepare(
+  ctx: Context,
+  user: UserRow,
+  input: { confirmation: string; password?: string | undefined },
+): Promise<void> {
+  if (emailKey(input.confirmation) !== emailKey(user.email))
+    throw fail('VALIDATION_ERROR', 'Type the e-mail address of the account to confirm', {
+      details: [{ field: 'confirmation', message: 'must be the e-mail address of the account' }],
+    })
+  if (input.password === undefined) return assertRecent(ctx)
+  await provePassword(ctx, { email: user.email, password: input.password }).catch((error) => {
+    if (error?.code === 'INVALID_CREDENTIALS') throw fail('INVALID_CREDENTIALS', 'The password is wrong')
+    throw error
+  })
+  await forgiveFailures(ctx, user.email)
+}
+
+/** Ends the account and everything that opens it. CONFLICT for the last super administrator. */
+export async function remove(ctx: Context, user: UserRow): Promise<void> {
+  const mine = { tenant_id: ctx.tenant.id, user_id: user.id }
+  await assertNotLast(ctx, user.id)
+  const gone = await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id, id: user.id })
+    .whereNull('deleted_at')
+    .update({ status: 'deleted', deleted_at: ctx.db.fn.now(), updated_at: ctx.db.fn.now() })
+  if (gone === 0) throw fail('NOT_FOUND', 'The account is gone')
+  await sessions.endAll(ctx, user.id)
+  await ctx
+    .db('oidc_models')
+    .where({ tenant_id: ctx.tenant.id })
+    .whereIn(
+      'grant_id',
+      ctx
+        .db('oidc_models')
+        .where({ ...mine, model: 'Grant' })
+        .select('id'),
+    )
+    .delete()
+  for (const table of ['secrets', 'login_attempts']) await ctx.db(table).where(mine).delete()
+  await ctx
+    .db('api_keys')
+    .where({ ...mine, revoked_at: null })
+    .update({ revoked_at: ctx.db.fn.now() })
+  // Somebody else's account there may be linked to a new account here.
+  await ctx.db('identities').where(mine).delete()
+  ctx.event('user.deleted', { userId: user.id, data: { how: 'self' } })
+  const locales = [user.locale, ...ctx.request.locales].filter((tag) => tag !== null)
+  ctx.job('mail', { template: 'account-deleted', email: user.email, locales, ip: ctx.request.ip })
+}
+
+/** Two who leave at the same moment must not both believe that the other stays. */
+async function assertNotLast(ctx: Context, userId: string): Promise<void> {
+  await ctx.db.raw('select pg_advisory_xact_lock(hashtext(?))', [`super administrators ${ctx.tenant.id}`])
+  const admins = await ctx
+    .db('user_roles as r')
+    .join('users as u', (on) => on.on('u.tenant_id', 'r.tenant_id').on('u.id', 'r.user_id'))
+    .where({ 'r.tenant_id': ctx.tenant.id, 'r.role_id': ROLE.superAdmin, 'u.status': 'active' })
+    .select('u.id')
+  if (admins.length === 1 && admins[0].id === userId)
+    throw fail('CONFLICT', 'You are the last super administrator. Make somebody else one first')
+}
+
+/**
+ * Erases people deleted long enough ago, with all that refers to them. Events stay as facts about nobody in particular:
+ * an id, a type and a time. Answers how many people.
+ */
+export async function erase(db: Knex, batch = 100): Promise<number> {
+  let erased = 0
+  for (let last = batch; last === batch; erased += last) last = await eraseSome(db, batch)
+  return erased
+}
+
+const eraseSome = (db: Knex, batch: number): Promise<number> =>
+  db.transaction(async (trx) => {
+    const people = await trx('users')
+      .whereNotNull('deleted_at')
+      .where('deleted_at', '<', trx.raw(`now() - make_interval(days => ${KEPT_DAYS})`))
+      .limit(batch)
+      .forUpdate()
+      .skipLocked()
+      .select('tenant_id', 'id')
+    for (const { tenant_id, id } of people) {
+      const theirs = { tenant_id, user_id: id }
+      await trx('events').where(theirs).update({ ip: null, user_agent: null, data: '{}' })
+      await trx('sessions').where(theirs).delete()
+      await trx('secrets').where(theirs).delete()
+      await trx('users').where({ tenant_id, id }).delete()
+    }
+    return people.length
+  })
