@@ -3,7 +3,9 @@ import { type Row, row } from '../kernel/surface.ts'
 import * as account from './account.ts'
 import * as apiKeys from './api-keys.ts'
 import * as auth from './auth.ts'
+import * as devices from './devices.ts'
 import * as email from './email.ts'
+import * as history from './history.ts'
 import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
@@ -80,6 +82,19 @@ v1Rows.push(
   row('POST', '/v1/api-keys/{id}/rotate', apiKeys.rotate, { status: 201 }),
 )
 
+v1Rows.push(
+  row('GET', '/v1/devices', devices.list, { as: 'devices' }),
+  row('GET', '/v1/devices/{id}', devices.get),
+  row('DELETE', '/v1/devices/{id}', devices.remove),
+  row('POST', '/v1/devices/{id}/trust', devices.trust),
+  row('DELETE', '/v1/devices/{id}/trust', devices.distrust),
+  row('POST', '/v1/devices/{id}/block', devices.block),
+  row('DELETE', '/v1/devices/{id}/block', devices.unblock),
+  row('POST', '/v1/auth/mfa/trust-device', devices.trustMine),
+  row('POST', '/v1/auth/mfa/revoke-trust', devices.distrustMine),
+  row('GET', '/v1/sessions/history', history.logins, { as: 'history' }),
+)
+
 export const plainRows: Row[] = [
   row('POST', '/auth/register', auth.register, { status: 201 }),
   row('POST', '/auth/signup', auth.register, { status: 201 }),
@@ -127,3 +142,19 @@ export const ssoRows: Row[] = [
   row('PUT', '/api/account/profile', profile.updateComplete),
   row('GET', '/api/account/profile/summary', profile.summary),
 ]
+
+plainRows.push(
+  row('POST', '/auth/fingerprint', devices.fingerprint),
+  row('GET', '/auth/logins', history.logins, { as: 'logins' }),
+  row('GET', '/auth/tokens', history.tokens, { as: 'tokens' }),
+  row('DELETE', '/auth/token/{token_id}', history.revokeToken),
+)
+
+ssoRows.push(
+  row('GET', '/api/account/devices', devices.list),
+  row('DELETE', '/api/account/devices/:id', devices.remove),
+  row('GET', '/api/account/audit-logs', history.auditLogs),
+  row('GET', '/api/account/login-history', history.logins),
+  row('GET', '/api/account/security-events', history.securityEvents),
+  row('GET', '/api/account/sessions/stats', history.stats),
+)
