@@ -1,5 +1,6 @@
 /** The servers under test as child processes, and what the bench knows of each. */
 import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
@@ -27,7 +28,9 @@ export interface Side {
 export const CONCURRENCY = 8
 export const CLIENTS = 500
 const ADMIN = { email: 'root@example.com', password: 'Root-Password-123!' }
-const METRICS_TOKEN = 'metrics-of-the-bench'
+const METRICS_TOKEN = randomBytes(24).toString('base64url')
+/** The same for every server on this database in this run. */
+const SECRET_KEY = randomBytes(32).toString('hex')
 
 const file = (name: string) => join(import.meta.dirname, name)
 
@@ -91,7 +94,7 @@ export async function startGatehouse(options: {
       HOST: '127.0.0.1',
       PORT: String(port),
       DATABASE_URL: options.databaseUrl,
-      SECRET_KEY: 'b'.repeat(64),
+      SECRET_KEY,
       SMTP_URL: options.smtpUrl,
       ADMIN_EMAIL: ADMIN.email,
       ADMIN_PASSWORD: ADMIN.password,
