@@ -10,6 +10,7 @@ import { assertMaySignIn, considerDevice, noteSignIn, owesSecondFactor, type Pro
 import { proofOf, provePassword } from '../server/domain/login.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
+import { demandsMfa } from '../server/oidc/acr.ts'
 import { showConsent } from './consent.ts'
 import { fieldErrors, isEmail, readForm, spend } from './page.ts'
 import { showMailSent } from './registration.ts'
@@ -25,7 +26,7 @@ export const show: StepHandler = async (s) => {
   return showLogin(s)
 }
 
-async function showLogin(s: Step, again: Again = {}): Promise<void> {
+export async function showLogin(s: Step, again: Again = {}): Promise<void> {
   const { koa, ctx, interaction, at } = s
   const expected = again.form ? undefined : await expectedPerson(s)
   koa.status = again.status ?? 200
@@ -89,6 +90,7 @@ async function askToVerify(s: Step, email: string): Promise<void> {
 /** A first factor is proven: go on to the second, or be done. */
 export async function prove(s: Step, proof: Proof): Promise<void> {
   const { ctx, interaction, koa } = s
+  proof.mfaDemanded = demandsMfa(interaction.params)
   assertMaySignIn(ctx, proof.user)
   await considerDevice(ctx, proof)
   if (owesSecondFactor(ctx, proof)) {
@@ -97,6 +99,12 @@ export async function prove(s: Step, proof: Proof): Promise<void> {
     koa.status = 303
     return koa.redirect(`${s.at}/mfa`)
   }
+  await signInNow(s, proof)
+}
+
+/** Nothing is owed any more. */
+export async function signInNow(s: Step, proof: Proof): Promise<void> {
+  const { ctx, interaction } = s
   const { user, amr, also } = proof
   units.getStore()!.also.push(...also, noteSignIn(user))
   ctx.event('login.success', { userId: user.id, clientId: interaction.params.client_id, data: { amr } })

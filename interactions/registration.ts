@@ -1,10 +1,12 @@
 /** Creating an account within an authorization request. */
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
+import { person } from '../server/domain/attempts.ts'
 import type { Failure } from '../server/kernel/errors.ts'
+import { prove } from './flow.ts'
 import { type Form, fieldErrors, isEmail, passwordRules, readForm, spend } from './page.ts'
 import { render } from './render.ts'
-import { type Again, clientView, mailboxLink, type Step, type StepHandler, signedIn } from './step.ts'
+import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'
 
 export const showRegister: StepHandler = async (s) => registerPage(s)
 
@@ -41,12 +43,7 @@ export const register: StepHandler = async (s) => {
     const hash = await accounts.prepareRegistration(ctx, input)
     const user = await transact(ctx, (inner) => accounts.register(inner, input, hash))
     if (!user || settings.enumeration_protection || settings.require_verified_email) return showMailSent(s, input.email)
-    ctx.event('login.success', {
-      userId: user.id,
-      clientId: s.interaction.params.client_id,
-      data: { amr: ['pwd'], after: 'registration' },
-    })
-    await signedIn(s, user.id, ['pwd'])
+    await prove(s, { user: (await person(ctx, user.id))!, amr: ['pwd'], also: [] })
   } catch (error) {
     const mendable = fieldErrors(error)
     if (!mendable) throw error

@@ -7,6 +7,8 @@ import { consent } from './consent.ts'
 import * as dev from './dev.ts'
 import * as flow from './flow.ts'
 import * as magicLink from './magic-link.ts'
+import * as mfa from './mfa.ts'
+import * as enrolment from './mfa-enrol.ts'
 import { type PageHandler, page } from './page.ts'
 import { register, showRegister } from './registration.ts'
 import { type StepHandler, step as stepOf } from './step.ts'
@@ -32,6 +34,12 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/magic-link/open', step(magicLink.takeWaiting))
   get('/magic-link', magicLink.open)
   post('/magic-link', magicLink.take(providers))
+
+  get('/interaction/:uid/mfa', step(mfa.showMfa))
+  post('/interaction/:uid/mfa', step(mfa.mfa))
+  post('/interaction/:uid/mfa/send', step(mfa.send))
+  post('/interaction/:uid/mfa/enrol', step(enrolment.enrol))
+  post('/interaction/:uid/mfa/continue', step(enrolment.goOn))
 
   get('/verify-email', pages.showVerifyEmail)
   post('/verify-email', pages.verifyEmail)

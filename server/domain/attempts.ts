@@ -39,6 +39,8 @@ export interface Proof {
   deviceTrusted?: boolean
   /** The app asked for a second factor (acr_values), whatever the device. */
   mfaDemanded?: boolean
+  /** The person wants this device to skip the second factor from now on. */
+  trustDevice?: boolean
 }
 
 export type Outcome =

@@ -95,7 +95,7 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
     }
     case 'mfa-code': {
       const code = await mintCode(out.db, tenant.id, { attemptId: job.attemptId!, number: job.number! })
-      return code ? { link: `${issuer}/`, code, expires: CODE_LIFETIME } : undefined
+      return code ? { link: `${issuer}/forgot-password`, code, expires: CODE_LIFETIME } : undefined
     }
     case 'email-change': {
       const data = { from: job.from, to }

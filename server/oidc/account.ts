@@ -4,7 +4,7 @@ import type { Tenant } from '../domain/directory.ts'
 
 /** Scopes beyond OIDC Core's and the claims they open. */
 export const claimsByScope = {
-  openid: ['sub'],
+  openid: ['sub', 'acr', 'amr', 'auth_time'],
   profile: [
     'name',
     'given_name',

@@ -4,6 +4,7 @@ import type { Context as KoaContext } from 'koa'
 import { interactionPolicy, Provider } from 'oidc-provider'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { flush, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
+import { ACR } from '../domain/attempts.ts'
 import type { Outside } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
@@ -12,6 +13,7 @@ import { ownScopes, words } from '../domain/scopes.ts'
 import { readText } from '../kernel/body.ts'
 import { Failure } from '../kernel/errors.ts'
 import { claimsByScope, claimsOf } from './account.ts'
+import { demandsMfa } from './acr.ts'
 import { eventsOf } from './events.ts'
 import { consentedGrant } from './grants.ts'
 import { adaptModels, findAccount } from './models.ts'
@@ -235,6 +237,7 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
     },
     routes: OIDC_ROUTES,
     claims: claimsByScope,
+    acrValues: Object.values(ACR),
     scopes: [...ownScopes],
     responseTypes: ['code'],
     allowOmittingSingleRegisteredRedirectUri: false,
@@ -283,7 +286,7 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
     extraTokenClaims: () => ({ tenant: tenant.slug }),
     clientBasedCORS: (_ctx: unknown, origin: string, client: any) => originAllowed(tenant, client, origin),
     interactions: {
-      policy: prompts(),
+      policy: prompts(tenant),
       url: (_ctx: unknown, interaction: any) => `${tenant.mountPath}/interaction/${interaction.uid}`,
     },
     renderError: (ctx: any, outcome: any, error: Error) => pages.error(ctx, tenant, outcome, error),
@@ -313,7 +316,7 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
 }
 
 /** The library's prompts, with select_account (OIDC Core 3.1.2.1) before them. */
-function prompts() {
+function prompts(tenant: Tenant) {
   const policy = interactionPolicy.base()
   const { Prompt, Check } = interactionPolicy
   const chooser = new Check(
@@ -330,6 +333,13 @@ function prompts() {
         : Check.NO_NEED_TO_PROMPT
     },
   )
+  // RFC 9470: a session without a second factor does not answer a request for one.
+  const stepUp = new Check('acr_values', 'a second factor is asked for', 'login_required' as any, ({ oidc }: any) =>
+    tenant.settings.mfa_policy !== 'off' && demandsMfa(oidc.params) && oidc.session.acr !== ACR.mfa
+      ? Check.REQUEST_PROMPT
+      : Check.NO_NEED_TO_PROMPT,
+  )
+  policy.get('login')!.checks.add(stepUp)
   policy.add(new Prompt({ name: 'select_account', requestable: true }, chooser), 0)
   return policy
 }

@@ -6,7 +6,7 @@ import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
 import * as tenants from '../../server/domain/tenants.ts'
 import { from, pause } from '../support/address.ts'
 import { type Answer, type Person, startApp, type TestApp } from '../support/app.ts'
-import { appCode, firstStep, forgetSteps, verified, withApp, wrongCode } from '../support/mfa.ts'
+import { appCode, firstStep, forgetSteps, setting, verified, withApp, wrongCode } from '../support/mfa.ts'
 
 describe('second factors over REST', () => {
   let app: TestApp
@@ -21,15 +21,7 @@ describe('second factors over REST', () => {
   const events = (type: string, userId: string) => app.db('events').where({ type, user_id: userId })
   const sessionsOf = (userId: string) => app.db('sessions').where({ user_id: userId, ended_at: null })
   const me = (token: string) => app.call('GET', '/v1/auth/me', { token })
-  const setting = async (key: string, value: unknown) => {
-    await app
-      .db('settings')
-      .insert({ tenant_id: DEFAULT_TENANT, key, value: JSON.stringify(value) })
-      .onConflict(['tenant_id', 'key'])
-      .merge()
-    app.deps.out.directory.drop(DEFAULT_TENANT)
-  }
-  const policy = (mfa: string) => setting('mfa_policy', mfa)
+  const policy = (mfa: string) => setting(app, 'mfa_policy', mfa)
   const refused = (answer: Answer, code: string, http: number) => {
     expect(answer.body.code, JSON.stringify(answer.body)).to.equal(code)
     expect(answer.status).to.equal(http)
@@ -237,7 +229,7 @@ describe('second factors over REST', () => {
     })
 
     it('takes user_id alone only where the tenant lets it', async () => {
-      await setting('mfa_by_user_id', false)
+      await setting(app, 'mfa_by_user_id', false)
       try {
         const here = from()
         const { mfa_token } = (await firstStep(app, bob, here)).body
@@ -245,7 +237,7 @@ describe('second factors over REST', () => {
         refused(byId, 'UNAUTHORIZED', 401)
         expect((await post('/v1/auth/login/mfa', { mfa_token, code: appCode(secret) })).status).to.equal(200)
       } finally {
-        await setting('mfa_by_user_id', true)
+        await setting(app, 'mfa_by_user_id', true)
       }
     })
 

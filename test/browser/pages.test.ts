@@ -84,6 +84,7 @@ describe('mails', () => {
     expires: 86_400,
     at: new Date(0),
     ip: '203.0.113.5',
+    what: 'totp-added',
     forgotLink: 'https://id.example/forgot-password',
   }
   for (const locale of catalogues.keys()) {

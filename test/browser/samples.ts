@@ -1,4 +1,5 @@
 // Sample data for every view: the states a person can meet, named view or view.state.
+import { qrSvg } from '../../adapters/qr.ts'
 import { renderMail } from '../../adapters/templates.ts'
 
 const client = {
@@ -43,6 +44,57 @@ export const samples: Record<string, Record<string, unknown>> = {
     ],
     form: { email: account.email },
     notice: 'login.notice.verified',
+  },
+  mfa: {
+    client,
+    post: '/mfa',
+    method: 'totp',
+    others: [
+      { method: 'email', href: '?method=email' },
+      { method: 'backup_codes', href: '?method=backup_codes' },
+    ],
+    passkey: true,
+    trustDays: 30,
+    links: { back: '/login' },
+  },
+  'mfa.wrong': {
+    client,
+    post: '/mfa',
+    method: 'totp',
+    others: [],
+    links: { back: '/login' },
+    errors: { code: 'mfa.error.code' },
+  },
+  'mfa.email': {
+    client,
+    post: '/mfa',
+    method: 'email',
+    send: '/mfa/send',
+    sent: true,
+    to: 'a…@example.com',
+    others: [{ method: 'totp', href: '?method=totp' }],
+    links: { back: '/login', mailbox: '/dev/mailbox' },
+  },
+  'mfa.sms': {
+    post: '/mfa',
+    method: 'sms',
+    send: '/mfa/send',
+    to: '…67',
+    others: [],
+    links: { back: '/login' },
+  },
+  'mfa-enrol': {
+    client,
+    post: '/mfa/enrol',
+    qr: `data:image/svg+xml;base64,${Buffer.from(qrSvg('otpauth://totp/Gatehouse:ada?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP')).toString('base64')}`,
+    secret: 'JBSW Y3DP EHPK 3PXP JBSW Y3DP EHPK 3PXP',
+    url: 'otpauth://totp/Gatehouse:ada?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP',
+    links: { back: '/login' },
+  },
+  'mfa-codes': {
+    client,
+    post: '/mfa/continue',
+    codes: ['k7m2p-x9w4q', 'h3n8r-t5v6z', 'a2b4c-d6f8g', 'j3k5m-n7p9q', 'r2s4t-u6v8w'],
   },
   register: { client, links, rules },
   'register.wrong': {

@@ -1,5 +1,6 @@
 /** Second factors for tests: an authenticator app in the hand of a person, and sign-ins that wait for one. */
 import { generateSync } from 'otplib'
+import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
 import { from } from './address.ts'
 import type { Answer, Person, TestApp } from './app.ts'
 
@@ -42,3 +43,13 @@ export const firstStep = (
 /** As if the address had been verified. */
 export const verified = (app: TestApp, person: Person) =>
   app.db('users').where({ id: person.id }).update({ email_verified_at: new Date() })
+
+/** Sets a setting of the default tenant. */
+export async function setting(app: TestApp, key: string, value: unknown): Promise<void> {
+  await app
+    .db('settings')
+    .insert({ tenant_id: DEFAULT_TENANT, key, value: JSON.stringify(value) })
+    .onConflict(['tenant_id', 'key'])
+    .merge()
+  app.deps.out.directory.drop(DEFAULT_TENANT)
+}
