@@ -38,7 +38,7 @@ export async function create(
   const clientId = input.clientId ?? randomToken(16)
   const metadata: ClientMetadata = defaults(stored(input.metadata))
   checkPolicy(input.policy, metadata)
-  assertNoMoreThan(ctx, metadata)
+  assertNoMoreThan(ctx, metadata, input.policy.firstParty)
   await assertKnownScopes(ctx, metadata)
   const confidential = SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
   if (input.clientSecret && !confidential)
@@ -117,12 +117,12 @@ export async function update(
 ): Promise<ClientView> {
   const row = await find(ctx, id)
   if (row.system) throw fail('ACCESS_DENIED', 'The built-in client cannot be changed')
-  assertNoMoreThan(ctx, row.metadata)
+  assertNoMoreThan(ctx, row.metadata, row.first_party)
   const metadata: ClientMetadata = { ...row.metadata, ...stored(change.metadata) }
   for (const key of Object.keys(metadata)) if (metadata[key] === null) delete metadata[key]
   const policy = { requirePkce: row.require_pkce, ...change.policy }
   checkPolicy(policy, metadata)
-  assertNoMoreThan(ctx, metadata)
+  assertNoMoreThan(ctx, metadata, change.policy.firstParty)
   await assertKnownScopes(ctx, metadata)
   const confidential = SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
   const hasSecret = await ctx.db('client_secrets').where({ tenant_id: ctx.tenant.id, client: row.id }).first('id')
@@ -170,7 +170,7 @@ export async function regenerateSecret(
 ): Promise<{ clientId: string; clientSecret: string; previousExpiresAt: Date | null }> {
   const row = await find(ctx, id)
   if (row.system) throw fail('ACCESS_DENIED', 'The built-in client has no secret')
-  assertNoMoreThan(ctx, row.metadata)
+  assertNoMoreThan(ctx, row.metadata, row.first_party)
   const secrets = () => ctx.db('client_secrets').where({ tenant_id: ctx.tenant.id, client: row.id })
   const latest = await secrets().orderBy('created_at', 'desc').first('id')
   if (latest) {
@@ -220,8 +220,8 @@ async function storeSecret(ctx: Context, client: string, secret: string): Promis
 }
 
 /** Whoever sets up a client can act as it: nobody manages one that may do more than they may. */
-function assertNoMoreThan(ctx: Context, metadata: ClientMetadata): void {
-  const missing = words(metadata.scope).find(
+function assertNoMoreThan(ctx: Context, metadata: ClientMetadata, firstParty = false): void {
+  const missing = [...(firstParty ? ['clients:trust'] : []), ...words(metadata.scope)].find(
     (scope) => Object.hasOwn(permissions, scope) && !ctx.actor?.permissions.has(scope),
   )
   if (missing)

@@ -13,6 +13,7 @@ export const permissions: Record<string, string> = {
   'permissions:write': 'Create and change permissions',
   'clients:read': 'See OAuth clients',
   'clients:write': 'Register and change OAuth clients',
+  'clients:trust': 'Register and change first-party clients, whose tokens act with all that a person may do',
   'resources:read': 'See API resources',
   'resources:write': 'Register and change API resources',
   'sessions:read': 'See sessions of others',
@@ -38,7 +39,7 @@ export const systemRoles = [
     id: ROLE.admin,
     name: 'admin',
     description: 'Manages the people, roles and clients of the tenant',
-    permissions: Object.keys(permissions).filter((p) => !['permissions:write', 'tenants:write'].includes(p)),
+    permissions: Object.keys(permissions).filter((p) => !['permissions:write', 'clients:trust', 'tenants:write'].includes(p)),
   },
   {
     id: ROLE.superAdmin,
