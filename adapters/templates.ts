@@ -19,6 +19,8 @@ export interface MailData {
   code?: string
   /** account-exists: the page to reset the password. */
   forgotLink?: string
+  /** identity-linked, identity-unlinked: its name. */
+  provider?: string
   /** password-changed, new-sign-in: when and from where. */
   at?: Date
   ip?: string
@@ -43,6 +45,8 @@ export const mailNames = [
   'email-change',
   'email-change-notice',
   'account-deleted',
+  'identity-linked',
+  'identity-unlinked',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -59,6 +63,8 @@ const subjects: Record<MailName, string> = {
   'passkey-added': 'passkeyAdded',
   'passkey-removed': 'passkeyRemoved',
   'magic-link': 'magic',
+  'identity-linked': 'linked',
+  'identity-unlinked': 'unlinked',
   'email-change': 'emailChange',
   'email-change-notice': 'emailNotice',
   'account-deleted': 'deleted',
@@ -72,7 +78,7 @@ export function renderMail(name: MailName, locale: string, data: MailData) {
   const key = `mail.${subjects[name]}`
   // Line breaks in a tenant's name must not become header lines.
   const face = { ...data.branding, name: data.branding.name.replace(/\s+/g, ' ').trim() }
-  const vars = { name: face.name, email: data.email, time: words.duration(data.expires ?? 0) }
+  const vars = { name: face.name, email: data.email, time: words.duration(data.expires ?? 0), provider: data.provider ?? '' }
   const colors = mailColors(data.branding)
   const subject = words.t(`${key}.subject`, vars)
   const say = (part: string) => words.t(part.startsWith('.') ? key + part : part, vars)

@@ -15,7 +15,8 @@ import { showConsent } from './consent.ts'
 import { fieldErrors, isEmail, readForm, spend } from './page.ts'
 import { showMailSent } from './registration.ts'
 import { render } from './render.ts'
-import { type Again, accountView, clientView, finish, type Step, type StepHandler, signedIn } from './step.ts'
+import { buttons } from './social.ts'
+import { type Again, accountView, clientView, finish, passkeyView, type Step, type StepHandler, signedIn } from './step.ts'
 
 /** Which page the provider's prompt asks for. `?other=1` is the wish to be somebody else than who is signed in. */
 export const show: StepHandler = async (s) => {
@@ -38,6 +39,8 @@ export async function showLogin(s: Step, again: Again = {}): Promise<void> {
       ...(ctx.tenant.settings.magic_link_enabled && { magicLink: `${at}/magic-link` }),
       ...(ctx.tenant.settings.registration_enabled && { register: `${at}/register` }),
     },
+    providers: await buttons(s),
+    passkey: passkeyView(s, 'passkey', true),
     form: { email: again.form ? again.form.email : (interaction.params.login_hint ?? expected?.email ?? '') },
     errors: again.errors,
     vars: again.vars,

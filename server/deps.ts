@@ -9,6 +9,7 @@ import { createMetrics, type Metrics } from '../adapters/metrics.ts'
 import { createPasswords } from '../adapters/passwords.ts'
 import { createPulse, type Pulse } from '../adapters/pulse.ts'
 import { createSealing } from '../adapters/sealing.ts'
+import { createSocial } from '../adapters/social.ts'
 import type { Config } from './config.ts'
 import type { Context, EventFields, Outside } from './domain/context.ts'
 import { createDirectory } from './domain/directory.ts'
@@ -46,13 +47,15 @@ export function createDeps(config: Config, databaseUrl: string): Deps {
   const metrics = createMetrics({ sqlStatements: () => statements.total, hashing: () => passwords.load(), pool })
   const recordNow = (ctx: Context, type: string, fields: EventFields) =>
     writeEvents({ ...ctx, db, events: [{ type, ...fields }], jobs: [] } as Context & Pending)
+  const outbound = createOutbound({ allow: config.outboundAllow })
   const out: Outside = {
     config,
     db,
     sealing,
     passwords,
     limits,
-    outbound: createOutbound({ allow: config.outboundAllow }),
+    outbound,
+    social: createSocial({ fetch: (url, init) => outbound.fetch(url, init), insecure: !config.production }),
     geo: createGeo(),
     log,
     directory,

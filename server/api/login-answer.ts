@@ -4,8 +4,8 @@ import type { Context } from '../domain/context.ts'
 import { array, boolean, either, integer, resource, string, uuid } from '../kernel/schema.ts'
 import { Tokens, User, userView } from './shapes.ts'
 
-const LoginResult = resource('LoginResult', { user: User, tokens: Tokens })
-const MfaRequired = resource('MfaRequired', {
+export const LoginResult = resource('LoginResult', { user: User, tokens: Tokens })
+export const MfaRequired = resource('MfaRequired', {
   mfaRequired: boolean(),
   userId: uuid(),
   mfaToken: string({ description: 'Send it with the code: it binds the rest of this sign-in to you' }),

@@ -26,7 +26,9 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
       userAgent: koa.get('user-agent').slice(0, 400),
       locales: (koa.acceptsLanguages() || []).filter((tag) => /^[A-Za-z0-9-]{1,35}$/.test(tag)),
       deviceToken: deviceToken(out, tenant, koa.req),
+      cookie: (name) => koa.cookies.get(name),
     },
+    reply: { cookies: [] },
     events: [],
     jobs: [],
     event: (type, fields = {}) => void ctx.events.push({ type, ...fields }),
@@ -83,6 +85,7 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
       authenticate.forget(ctx)
       return result
     },
+    reply: (ctx) => ctx.reply,
     failure: (error, koa) => toFailure(out, error, koa),
   }
 }

@@ -7,6 +7,7 @@ import type { Limits } from '../../adapters/limits.ts'
 import type { Logger } from '../../adapters/log.ts'
 import type { Passwords } from '../../adapters/passwords.ts'
 import type { Sealing } from '../../adapters/sealing.ts'
+import type { Social } from '../../adapters/social.ts'
 import type { Config } from '../config.ts'
 import { operationsOf } from '../kernel/operation.ts'
 import type { Proof } from './attempts.ts'
@@ -20,6 +21,7 @@ export interface Outside {
   passwords: Passwords
   limits: Limits
   outbound: Outbound
+  social: Social
   geo: Geo
   log: Logger
   directory: Directory
@@ -74,6 +76,7 @@ export interface RequestInfo {
   userAgent: string
   /** Preferred languages, best first. */
   locales: string[]
+  cookie(name: string): string | undefined
   /** The secret by which this browser or app is known again: a cookie, or X-Device-Token. */
   deviceToken?: string | undefined
 }
@@ -93,6 +96,8 @@ export interface Context {
   /** The open transaction inside run(), the pool inside prepare(). */
   db: Db
   oidc: OidcPort
+  /** What the answer carries besides its body: Set-Cookie lines, and an address to go to in place of it. */
+  reply: { cookies: string[]; redirect?: string }
   /** One append-only fact, committed with the transaction. */
   event(type: string, fields?: EventFields): void
   /** Enqueues a job, committed with the transaction. */

@@ -28,6 +28,8 @@ export interface MailJob {
   what?: string
   /** locked: how long, in seconds. */
   seconds?: number
+  /** identity-linked, identity-unlinked: its name. */
+  provider?: string
   /** magic-link: the hosted sign-in that waits for it, and whether it may make an account. */
   interactionId?: string
   mayRegister?: boolean
@@ -125,6 +127,7 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
         ...(job.ip && { ip: job.country ? `${job.ip} (${job.country})` : job.ip }),
         ...(job.device && { device: job.device }),
         ...(job.what && { what: job.what }),
+        ...(job.provider && { provider: job.provider }),
       }
   }
 }

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { Context as KoaContext, Middleware } from 'koa'
-import { readJson, refuseNul } from './body.ts'
+import { readForm, readJson, refuseNul } from './body.ts'
 import { type Failure, fail } from './errors.ts'
 import type { Auth, Limit, Operation } from './operation.ts'
 import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
@@ -17,6 +17,12 @@ export interface LimitState {
   retryAfter: number
 }
 
+/** Besides the body: Set-Cookie lines, and an address to go to in place of it. */
+export interface Reply {
+  cookies: string[]
+  redirect?: string
+}
+
 /** What the kernel needs from the application; C is the application's context. */
 export interface Kernel<C> {
   /** Builds the context with the caller in it. A credential that is sent but bad is UNAUTHORIZED, never "nobody". */
@@ -27,6 +33,8 @@ export interface Kernel<C> {
   self(ctx: C): string | undefined
   /** Runs fn in a transaction and commits its events and jobs with it. */
   within<T>(ctx: C, effect: Operation['effect'], fn: (ctx: C) => Promise<T>): Promise<T>
+  /** What the answer carries besides its body. */
+  reply(ctx: C): Reply
   /** Any thrown value as a Failure. */
   failure(error: unknown, koa: KoaContext): Failure
 }
@@ -47,6 +55,7 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
   const asQuery = row.method === 'GET' || row.method === 'DELETE'
   const schema = rowInput(surface, row)
   const valid = (asQuery ? queries : bodies).compile(schema)
+  const validForm = row.form ? queries.compile(schema) : valid
   const decode = decoder(surface, op.input)
   const encode = encoder(surface, op.output)
   const isPage = Boolean((op.output as Json).page)
@@ -60,10 +69,16 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
       kernel.permit(ctx, op.auth, row, { ...koa.params, ...(row.self && { [row.self]: self }) })
       if (op.limit) setLimitHeaders(koa, await kernel.limit(ctx, op.limit))
       const raw = await rawInput(koa, row, asQuery)
-      check(valid, raw)
+      check(isForm(koa, row) ? validForm : valid, raw)
       const input = { ...decode(raw), ...row.fixed, ...(row.self && { [row.self]: self }) }
       const prepared = await op.prepare?.(ctx, input)
       const result = await kernel.within(ctx, op.effect, (inner) => op.run(inner, input, prepared))
+      const { cookies, redirect } = kernel.reply(ctx)
+      if (cookies.length > 0) koa.append('Set-Cookie', cookies)
+      if (redirect !== undefined) {
+        koa.status = 303
+        return koa.redirect(redirect)
+      }
       const body = encode(result)
       koa.status = row.status ?? 200
       // JSON too long to be held: written as it is read, in no envelope.
@@ -91,13 +106,19 @@ export function rowInput(surface: Surface, row: Row): Json {
 async function rawInput(koa: KoaContext, row: Row, asQuery: boolean): Promise<Json> {
   const url = `${koa.path}${koa.querystring}`
   refuseNul(url.includes('%00') || url.includes('\u0000'))
-  const body = asQuery && !koa.request.length ? {} : await readJson(koa.req)
+  const body = isForm(koa, row)
+    ? await readForm(koa.req)
+    : asQuery && !koa.request.length
+      ? {}
+      : await readJson(koa.req)
   const raw: Json = { ...(asQuery ? koa.query : {}), ...body }
   for (const [key, value] of Object.entries(koa.params as Record<string, string>)) {
     if (key !== 'realm') raw[row.names?.[key] ?? key] = value
   }
   return raw
 }
+
+const isForm = (koa: KoaContext, row: Row) => Boolean(row.form && koa.is('application/x-www-form-urlencoded'))
 
 function check(valid: ValidateFunction, raw: Json): void {
   if (valid(raw)) return

@@ -26,6 +26,13 @@ export async function readJson(req: IncomingMessage): Promise<Record<string, unk
   return value as Record<string, unknown>
 }
 
+/** A parsed application/x-www-form-urlencoded body; the last of several values counts. */
+export async function readForm(req: IncomingMessage): Promise<Record<string, unknown>> {
+  const form = Object.fromEntries(new URLSearchParams(await readText(req, LIMIT)))
+  inspect(form)
+  return form
+}
+
 /** The body as UTF-8 text of at most `limit` bytes. */
 export async function readText(req: IncomingMessage, limit: number): Promise<string> {
   const chunks: Buffer[] = []

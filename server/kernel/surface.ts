@@ -15,6 +15,8 @@ export interface RowOptions {
   as?: string
   /** A permission this row asks for besides the operation's own. Adds, never removes. */
   permission?: string
+  /** Takes a form as well as JSON, and ignores unknown fields in it (OAuth 2.0 Form Post Response Mode). */
+  form?: boolean
   /** Input keys under other names on this row: wire name → input key. */
   names?: Record<string, string>
 }

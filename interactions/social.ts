@@ -1,0 +1,67 @@
+/** Signing in with an account elsewhere, within an authorization request. */
+import { transact } from '../server/api/pipeline.ts'
+import * as identities from '../server/domain/identities.ts'
+import * as providers from '../server/domain/identity-providers.ts'
+import * as social from '../server/domain/social-login.ts'
+import type { Failure } from '../server/kernel/errors.ts'
+import { prove, showLogin } from './flow.ts'
+import { fieldErrors, spend } from './page.ts'
+import type { Step, StepHandler } from './step.ts'
+
+/** Buttons of the login page. */
+export const buttons = async (s: Pick<Step, 'ctx' | 'at'>) =>
+  (await providers.enabled(s.ctx)).map(({ slug, name }) => ({ id: slug, name, href: `${s.at}/social/${slug}` }))
+
+const slugOf = (s: Step) => String(s.koa.params.provider)
+
+export const go: StepHandler = async (s) => {
+  await spend(s.ctx, { name: 'social-authorize', count: 30, seconds: 900 })
+  try {
+    const { url } = await social.begin(s.ctx, slugOf(s), { interactionId: s.interaction.uid })
+    s.koa.status = 303
+    s.koa.redirect(url)
+  } catch (error) {
+    await refused(s, error)
+  }
+}
+
+/** Back from the provider, by way of the callback: this address alone is sent the cookie of the sign-in that waits. */
+export const back: StepHandler = async (s) => {
+  await spend(s.ctx, { name: 'social-callback', count: 60, seconds: 900 })
+  const word = (name: string) => {
+    const value = s.koa.query[name]
+    return typeof value === 'string' && value.length <= 4096 ? value : undefined
+  }
+  const answer = {
+    code: word('code'),
+    state: word('state'),
+    iss: word('iss'),
+    error: word('error'),
+    errorDescription: word('error_description'),
+    user: word('user'),
+  }
+  try {
+    const { provider, profile } = await social.redeem(s.ctx, slugOf(s), answer, { interactionId: s.interaction.uid })
+    await prove(s, await transact(s.ctx, (inner) => identities.arrive(inner, provider, profile)))
+  } catch (error) {
+    await refused(s, error)
+  }
+}
+
+const messages: Partial<Record<Failure['code'], string>> = {
+  CONFLICT: 'login.error.providerTaken',
+  VALIDATION_ERROR: 'login.error.providerEmail',
+  ACCESS_DENIED: 'login.error.provider',
+  INVALID_TOKEN: 'login.error.provider',
+  UNAVAILABLE: 'login.error.provider',
+}
+
+/** The login page again, with what went wrong. */
+async function refused(s: Step, error: unknown): Promise<void> {
+  const { code, status } = error as Failure
+  const message = messages[code]
+  const errors = message ? { _form: message } : fieldErrors(error)?.errors
+  if (!errors) throw error
+  const name = (await providers.enabled(s.ctx)).find((p) => p.slug === slugOf(s))?.name ?? slugOf(s)
+  await showLogin(s, { errors, vars: { provider: name }, status })
+}
