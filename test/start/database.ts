@@ -8,7 +8,10 @@ import { chooseAccount, give } from '../../adapters/postgres/account.ts'
 import { findBinaries } from '../../adapters/postgres/binaries.ts'
 import { descendants, freePort, isAlive, temporary, until } from './program.ts'
 
-export const DEBIAN = '/usr/lib/postgresql/15/bin'
+/** Programs of a PostgreSQL that Debian installed, the oldest that we support. */
+export const installed: string | undefined = [15, 16, 17, 18]
+  .map((version) => `/usr/lib/postgresql/${version}/bin`)
+  .find((path) => existsSync(join(path, 'postgres')))
 
 export interface Database {
   url: string
@@ -28,8 +31,8 @@ export interface Database {
   remove(): Promise<void>
 }
 
-/** Starts one, PostgreSQL 15 of Debian where it is installed, else the embedded binaries. */
-export async function ownDatabase(programs = existsSync(DEBIAN) ? DEBIAN : undefined): Promise<Database> {
+/** Starts one, by the installed programs, else by the embedded ones. */
+export async function ownDatabase(programs = installed): Promise<Database> {
   const account = chooseAccount(undefined)
   const base = temporary('gh-pg-')
   const directory = join(base, 'cluster')

@@ -1,22 +1,21 @@
 /** An outside PostgreSQL, and several processes on it. */
-import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { from } from '../support/address.ts'
 import { skip } from '../support/skip.ts'
 import { startSmtp } from '../support/smtp.ts'
-import { type Database, DEBIAN, ownDatabase } from './database.ts'
+import { type Database, installed, ownDatabase } from './database.ts'
 import { administrator, basic, makeClient, register, signIn } from './people.ts'
 import { cleanUp, descendants, filesIn, isAlive, launch, temporary, until } from './program.ts'
 
 const SECRET_KEY = 'y'.repeat(32)
 
-describe('on an outside PostgreSQL 15', function () {
+describe('on an outside PostgreSQL', function () {
   this.timeout(60_000)
   let database: Database
   before(async function () {
-    if (!existsSync(DEBIAN)) skip(this, `no PostgreSQL 15 in ${DEBIAN}`)
-    database = await ownDatabase(DEBIAN)
+    if (!installed) skip(this, 'no PostgreSQL in /usr/lib/postgresql')
+    database = await ownDatabase()
   })
   after(async () => {
     await database?.remove()
