@@ -6,6 +6,7 @@ import * as auth from './auth.ts'
 import * as devices from './devices.ts'
 import * as email from './email.ts'
 import * as history from './history.ts'
+import * as identities from './identities.ts'
 import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
@@ -14,6 +15,7 @@ import * as password from './password.ts'
 import * as passwordPolicy from './password-policy.ts'
 import * as profile from './profile.ts'
 import * as sessions from './sessions.ts'
+import * as social from './social.ts'
 
 export const v1Rows: Row[] = [
   row('POST', '/v1/auth/register', auth.register, { status: 201 }),
@@ -27,6 +29,10 @@ export const v1Rows: Row[] = [
   row('POST', '/v1/auth/forgot-password', password.forgot),
   row('POST', '/v1/auth/reset-password', password.reset),
   row('POST', '/v1/auth/change-password', password.change),
+  row('GET', '/v1/oauth/providers', social.list),
+  row('GET', '/v1/oauth/{provider}/authorize', social.authorize),
+  row('GET', '/v1/oauth/{provider}/callback', social.callback, { fixed: { via: 'get' } }),
+  row('POST', '/v1/oauth/{provider}/callback', social.callback, { fixed: { via: 'post' }, form: true }),
   row('POST', '/v1/auth/magic-link/send', magicLink.send),
   row('POST', '/v1/auth/magic-link/verify', magicLink.verify),
   row('POST', '/v1/auth/revoke-all-sessions', sessions.endAll),
@@ -132,6 +138,9 @@ export const ssoRows: Row[] = [
   row('DELETE', '/api/account/sessions/:id', sessions.end, { names: { id: 'sessionId' } }),
   row('DELETE', '/api/account/sessions', sessions.endAll),
   row('PUT', '/api/account/password', password.change),
+  row('GET', '/api/account/federated-identities', identities.list),
+  row('POST', '/api/account/federated-identities/:provider', identities.link),
+  row('DELETE', '/api/account/federated-identities/:provider', identities.unlink),
   row('POST', '/api/account/password/validate', passwordPolicy.validate),
 
   row('PUT', '/api/account/security', mfa.updateSecurity),
