@@ -7,7 +7,7 @@ import { showLogin, signInNow } from './flow.ts'
 import { showCodes, showEnrol } from './mfa-enrol.ts'
 import { readForm, spend } from './page.ts'
 import { render } from './render.ts'
-import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'
+import { type Again, clientView, mailboxLink, passkeyView, type Step, type StepHandler } from './step.ts'
 
 export type Waiting = Awaited<ReturnType<typeof second.open>>
 
@@ -49,7 +49,7 @@ async function challenge(s: Step, { attempt, user, methods }: Waiting, wish: str
     client: clientView(s.client),
     method,
     others: codes.filter((m) => m !== method).map((m) => ({ method: m, href: `${at}/mfa?method=${m}` })),
-    passkey: methods.includes('webauthn'),
+    passkey: methods.includes('webauthn') ? passkeyView(s, 'mfa/passkey') : undefined,
     trustDays: ctx.tenant.settings.device_trust_days,
     links: { back: at, ...(method === 'email' && mailboxLink(ctx)) },
     ...(sends && {
@@ -60,6 +60,13 @@ async function challenge(s: Step, { attempt, user, methods }: Waiting, wish: str
     errors: again.errors,
     vars: again.vars,
   })
+}
+
+/** The same page, with what went wrong with something that is no code. */
+export async function showMfaAgain(s: Step, reason: string, status: number): Promise<void> {
+  const found = await waiting(s)
+  if (!found) return startAgain(s)
+  await challenge(s, found, '', { errors: { _form: reason }, status })
 }
 
 /** Enough to know it again, too little to learn it: whoever is here has proven one factor only. */

@@ -60,7 +60,7 @@ export function render(ctx: Context, view: string, data: object = {}): void {
   const page: Page = ctx.state.page
   const nonce = randomBytes(16).toString('base64url')
   const html = (page.development ? uncached : eta).render(`/${view}`, { ...data, ...pageContext(ctx, page, nonce) })
-  ctx.set('Content-Security-Policy', policy(view, nonce))
+  ctx.set('Content-Security-Policy', policy(view, nonce, 'passkey' in data && Boolean(data.passkey)))
   ctx.set({
     'Cache-Control': 'no-store',
     'Permissions-Policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
@@ -73,10 +73,11 @@ export function render(ctx: Context, view: string, data: object = {}): void {
   ctx.body = html
 }
 
-function policy(view: string, nonce: string): string {
+function policy(view: string, nonce: string, passkey: boolean): string {
   // These two show style attributes that are not ours: swagger-ui's, and a mail's in its sandboxed frame.
   const anyStyle = view === 'docs' || view === 'mailbox-mail'
-  const fetches = view === 'docs' || view === 'demo'
+  // A passkey's challenge is fetched when it is needed, so that showing a page writes nothing.
+  const fetches = passkey || view === 'docs' || view === 'demo'
   return [
     "default-src 'none'",
     `script-src 'nonce-${nonce}'`,

@@ -10,6 +10,7 @@ import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as enrolment from './mfa-enrol.ts'
 import { type PageHandler, page } from './page.ts'
+import * as passkey from './passkey.ts'
 import { register, showRegister } from './registration.ts'
 import { type StepHandler, step as stepOf } from './step.ts'
 import * as social from './social.ts'
@@ -43,6 +44,11 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/mfa/send', step(mfa.send))
   post('/interaction/:uid/mfa/enrol', step(enrolment.enrol))
   post('/interaction/:uid/mfa/continue', step(enrolment.goOn))
+
+  post('/interaction/:uid/passkey/begin', step(passkey.begin))
+  post('/interaction/:uid/passkey', step(passkey.signIn))
+  post('/interaction/:uid/mfa/passkey/begin', step(passkey.beginSecond))
+  post('/interaction/:uid/mfa/passkey', step(passkey.second))
 
   get('/verify-email', pages.showVerifyEmail)
   post('/verify-email', pages.verifyEmail)

@@ -5,6 +5,7 @@ import { acrOf } from '../server/domain/attempts.ts'
 import type { Context, Outside } from '../server/domain/context.ts'
 import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
+import * as passkeys from '../server/domain/passkeys.ts'
 import { fail } from '../server/kernel/errors.ts'
 import { fullName } from '../server/oidc/account.ts'
 import type { Providers } from '../server/oidc/providers.ts'
@@ -107,3 +108,7 @@ export const accountView = (user: any) => ({
 /** In development without SMTP, a way to the mails that were not sent. */
 export const mailboxLink = (ctx: Context) =>
   ctx.out.config.production || ctx.out.config.smtpUrl ? {} : { mailbox: `${ctx.out.config.publicUrl}/dev/mailbox` }
+
+/** Where a page's passkey button goes; nothing where browsers cannot use passkeys at our address. */
+export const passkeyView = ({ ctx, at }: Step, path: string, autofill = false) =>
+  passkeys.usable(ctx) ? { begin: `${at}/${path}/begin`, finish: `${at}/${path}`, autofill } : undefined

@@ -37,7 +37,7 @@ export const samples: Record<string, Record<string, unknown>> = {
   },
   'login.everything': {
     links: { ...links, magicLink: '/magic' },
-    passkey: true,
+    passkey: { begin: '/interaction/x/passkey/begin', finish: '/interaction/x/passkey' },
     providers: [
       { id: 'google', name: 'Google', href: '/social/google' },
       { id: 'github', name: 'GitHub', href: '/social/github' },
@@ -53,7 +53,7 @@ export const samples: Record<string, Record<string, unknown>> = {
       { method: 'email', href: '?method=email' },
       { method: 'backup_codes', href: '?method=backup_codes' },
     ],
-    passkey: true,
+    passkey: { begin: '/interaction/x/passkey/begin', finish: '/interaction/x/passkey' },
     trustDays: 30,
     links: { back: '/login' },
   },

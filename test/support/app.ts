@@ -97,18 +97,19 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
 
 /**
  * Starts Gatehouse in this process. `env` overrides the environment it reads. `databaseUrl` is that of another app, which
- * drops it: for restarts and for two processes on one database (give both the same PUBLIC_URL).
+ * drops it: for restarts and for two processes on one database (give both the same PUBLIC_URL). `host` is a name for this
+ * machine, where an address will not do: browsers have passkeys for names only.
  */
 export async function startApp(
   env: Record<string, string> = {},
-  options: { databaseUrl?: string } = {},
+  options: { databaseUrl?: string; host?: string } = {},
 ): Promise<TestApp> {
   const database = options.databaseUrl ? { url: options.databaseUrl, drop: async () => {} } : await freshDatabase()
   const smtp = await startSmtp()
   let listener: (req: any, res: any) => void = (_req, res) => res.writeHead(503).end()
   const server = createServer((req, res) => listener(req, res))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const url = `http://${options.host ?? '127.0.0.1'}:${(server.address() as AddressInfo).port}`
   const config = readConfig({
     PUBLIC_URL: url,
     SECRET_KEY,
