@@ -1,7 +1,7 @@
 /** What every step of an authorization request shares: the stored interaction, and the way back to the provider. */
 import type { Context as KoaContext } from 'koa'
 import { flush, newUnit, units } from '../adapters/oidc.ts'
-import { acrOf } from '../server/domain/attempts.ts'
+import { ACR, acrOf } from '../server/domain/attempts.ts'
 import type { Context, Outside } from '../server/domain/context.ts'
 import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
@@ -70,8 +70,8 @@ export async function finish(s: Step, result: object): Promise<void> {
 /** Seconds a browser keeps what it is known by; browsers allow no more than 400 days. */
 const BROWSER_MEMORY = 400 * 86_400
 
-/** Notes this browser as a device of the person. */
-function rememberBrowser({ koa, ctx, interaction }: Step, userId: string): void {
+/** Notes this browser as a device of the person; one that may skip the second factor for `trustDays`. */
+function rememberBrowser({ koa, ctx, interaction }: Step, userId: string, trustDays: number): void {
   ctx.request.deviceToken ??= devices.newToken()
   const name = devices.cookieName(ctx.out, ctx.tenant)
   const secure = ctx.out.config.publicUrl.startsWith('https:') ? '; Secure' : ''
@@ -79,12 +79,13 @@ function rememberBrowser({ koa, ctx, interaction }: Step, userId: string): void 
     'Set-Cookie',
     `${name}=${ctx.request.deviceToken}; Path=/; Max-Age=${BROWSER_MEMORY}; HttpOnly; SameSite=Lax${secure}`,
   )
-  units.getStore()!.also.push(...devices.recognise(ctx, { id: userId }, interaction.params.client_id))
+  units.getStore()!.also.push(...devices.recognise(ctx, { id: userId }, interaction.params.client_id, trustDays))
 }
 
 /** The result of a proven sign-in, which also answers the question who is signing in. */
-export function signedIn(s: Step, userId: string, amr: string[]): Promise<void> {
-  rememberBrowser(s, userId)
+export function signedIn(s: Step, userId: string, amr: string[], trustDevice = false): Promise<void> {
+  const isWished = trustDevice && acrOf(amr) === ACR.mfa
+  rememberBrowser(s, userId, isWished ? s.ctx.tenant.settings.device_trust_days : 0)
   return finish(s, {
     login: { accountId: userId, amr, acr: acrOf(amr), remember: true },
     ...(s.interaction.prompt.name === 'select_account' && { select_account: {} }),

@@ -61,13 +61,16 @@ export const placeOf =
 
 /**
  * Parts of the statement that ends a sign-in: the device is noted, and where it is new to a person who has others, or its
- * country is, the person is told by mail. All in one statement, so signing in costs no further round trip.
+ * country is, the person is told by mail. All in one statement, so signing in costs no further round trip. With
+ * `trustDays`, from a sign-in with two factors only, the device skips the second one from now on.
  */
-export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: string): Part[] {
+export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: string, trustDays = 0): Part[] {
   const { ip, userAgent, id: requestId, locales } = ctx.request
   const id = idFor(user.id, ctx.request)
   const country = ctx.out.geo.country(ip)
   const label = agentLabel(userAgent)
+  const trusted = trustDays > 0 && ctx.request.deviceToken !== undefined
+  if (trusted) ctx.event('device.trusted', { userId: user.id, data: { id, name: label, days: trustDays } })
   const mail = {
     tenantId: ctx.tenant.id,
     template: 'new-sign-in',
@@ -79,12 +82,14 @@ export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: str
   }
   return [
     {
-      shape: 'device',
-      sql: (bind) => `insert into devices (tenant_id, id, user_id, bound, name, ip, country, user_agent)
+      shape: trusted ? 'device-trusted' : 'device',
+      sql: (bind) => `insert into devices (tenant_id, id, user_id, bound, name, ip, country, user_agent${trusted ? ', trusted_at, trusted_until' : ''})
         select $1, ${bind(id, 'uuid')}, ${bind(user.id, 'uuid')}, ${bind(Boolean(ctx.request.deviceToken), 'boolean')},
           ${bind(label, 'text')}, ${bind(ip, 'inet')}, ${bind(country, 'text')}, ${bind(userAgent, 'text')}
+          ${trusted ? `, now(), now() + make_interval(days => ${bind(trustDays, 'int')})` : ''}
         on conflict (tenant_id, id) do update set last_used_at = now(), ip = excluded.ip,
-          country = coalesce(excluded.country, devices.country), user_agent = excluded.user_agent`,
+          country = coalesce(excluded.country, devices.country), user_agent = excluded.user_agent
+          ${trusted ? ', trusted_at = excluded.trusted_at, trusted_until = excluded.trusted_until' : ''}`,
     },
     {
       // Sees the devices as they were before: all parts of a statement look at one snapshot.

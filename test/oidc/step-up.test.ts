@@ -118,6 +118,33 @@ describe('a second factor within an authorization request', () => {
     expect(third.left?.searchParams.get('code')).to.be.a('string')
   })
 
+  it('is not asked for again on a device that Ada trusts, unless an app demands it', async () => {
+    const browser = new Browser(app.url)
+    let at = await signIn(browser, await browser.open((await begin()).url), ada)
+    at = await browser.submit(at, { code: appCode(secret), trust_device: '1' })
+    expect((await allow(browser, at)).left?.searchParams.get('code')).to.be.a('string')
+    const devices = await app.db('devices').where({ user_id: ada.id }).whereNotNull('trusted_until')
+    expect(devices).to.have.length(1)
+    expect(await app.db('events').where({ type: 'device.trusted', user_id: ada.id })).to.have.length(1)
+
+    await app.db('sessions').where({ user_id: ada.id }).update({ ended_at: new Date(), cookie_hash: null })
+    const asked = await begin()
+    const again = await signIn(browser, await browser.open(asked.url), ada)
+    const tokens = await tokensOf(asked, await allow(browser, again))
+    expect(tokens.claims()).to.deep.include({ acr: SINGLE, amr: ['pwd'] })
+    const demanded = await signIn(browser, await browser.open((await begin({ acr_values: MFA })).url), ada)
+    expect(demanded.page).to.include('name="code"')
+
+    const elsewhere = new Browser(app.url)
+    expect((await signIn(elsewhere, await elsewhere.open((await begin()).url), ada)).page).to.include('name="code"')
+    // Another person at that device is asked as ever.
+    const zoe = await app.person()
+    const hers = await withApp(app, zoe)
+    expect(hers.secret).to.be.a('string')
+    await app.db('sessions').where({ user_id: ada.id }).update({ ended_at: new Date(), cookie_hash: null })
+    expect((await signIn(browser, await browser.open((await begin()).url), zoe)).page).to.include('name="code"')
+  })
+
   it('either will do where the app names both', async () => {
     const cleo = await app.person()
     const { browser } = await signedIn(cleo)
