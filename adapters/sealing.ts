@@ -32,5 +32,15 @@ export function createSealing(secretKey: Buffer): Sealing {
 }
 
 export const sha256 = (value: string | Buffer): Buffer => createHash('sha256').update(value).digest()
+/** Random bytes are drawn a page at a time: one call into the kernel's generator costs as much as many tokens. */
+const POOL = 4096
+let pool = Buffer.alloc(0)
+
 /** 256 random bits, URL-safe. */
-export const randomToken = (bytes = 32): string => randomBytes(bytes).toString('base64url')
+export function randomToken(bytes = 32): string {
+  if (pool.length < bytes) pool = randomBytes(POOL)
+  const token = pool.toString('base64url', 0, bytes)
+  pool.fill(0, 0, bytes)
+  pool = pool.subarray(bytes)
+  return token
+}

@@ -2,6 +2,7 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import type { Tenant } from '../domain/directory.ts'
 import type { SigningKey } from '../domain/keys.ts'
+import { toDer, toJws } from './ecdsa.ts'
 
 export interface AccessTokenClaims {
   iss: string
@@ -25,8 +26,6 @@ export interface AccessTokenClaims {
 const headers = new WeakMap<SigningKey, string>()
 const publicKeys = new WeakMap<SigningKey, KeyObject>()
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
-const options = (alg: string, key: KeyObject) =>
-  alg === 'ES256' ? { key, dsaEncoding: 'ieee-p1363' as const } : { key }
 
 export const looksLikeJwt = (value: string): boolean => value.startsWith('eyJ') && value.split('.').length === 3
 
@@ -39,8 +38,13 @@ export function signAccessToken(tenant: Tenant, claims: AccessTokenClaims, alg: 
     header = encode({ alg, typ: 'at+jwt', kid: key.kid })
     headers.set(key, header)
   }
-  const input = `${header}.${encode(claims)}`
-  return `${input}.${sign('sha256', Buffer.from(input), options(alg, key.privateKey)).toString('base64url')}`
+  return signed(`${header}.${encode(claims)}`, key)
+}
+
+/** The input with its JWS signature by the key. */
+export function signed(input: string, key: SigningKey): string {
+  const signature = sign('sha256', Buffer.from(input), key.privateKey)
+  return `${input}.${(key.alg === 'ES256' ? toJws(signature) : signature).toString('base64url')}`
 }
 
 const CACHE = 10_000
@@ -71,7 +75,8 @@ function checkSignature(tenant: Tenant, token: string): AccessTokenClaims | unde
     const bytes = Buffer.from(signature, 'base64url')
     // Only the canonical spelling: a second text for one signature must not dodge the deny-list or the cache.
     if (bytes.toString('base64url') !== signature) return undefined
-    if (!verify('sha256', Buffer.from(`${head}.${body}`), options(key.alg, publicKey), bytes)) return undefined
+    const native = key.alg === 'ES256' ? toDer(bytes) : bytes
+    if (!native || !verify('sha256', Buffer.from(`${head}.${body}`), publicKey, native)) return undefined
     const claims = JSON.parse(Buffer.from(body, 'base64url').toString()) as AccessTokenClaims
     verified.set(token, { key, claims })
     if (verified.size > CACHE) verified.delete(verified.keys().next().value!)
