@@ -33,8 +33,19 @@ export function createLogger({ level, pretty = false, stream }: LogOptions): Log
       redact: { paths: childSecrets, censor: '[redacted]' },
       serializers: { msg: redactMessage, err: (e) => errorFields(e), error: (e) => errorFields(e) },
     },
-    pretty ? readable(stream ?? process.stdout) : (stream ?? pino.destination({ dest: 1, sync: true })),
+    pretty ? readable(stream ?? process.stdout) : (stream ?? buffered()),
   )
+}
+
+const BUFFER = 8192
+const FLUSH_MS = 500
+
+/** Standard output in pieces: a write for every line is a system call for every request. A killed process loses 0.5 s. */
+function buffered(): DestinationStream {
+  const out = pino.destination({ dest: 1, sync: false, minLength: BUFFER })
+  setInterval(() => out.flush(), FLUSH_MS).unref()
+  process.on('exit', () => out.flushSync())
+  return out
 }
 
 /** pino takes the message of an error as the line's own. */

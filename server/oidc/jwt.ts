@@ -23,7 +23,7 @@ export interface AccessTokenClaims {
   [claim: string]: unknown
 }
 
-const headers = new WeakMap<SigningKey, string>()
+const headers = new WeakMap<SigningKey, { 'at+jwt'?: string; JWT?: string }>()
 const publicKeys = new WeakMap<SigningKey, KeyObject>()
 const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
@@ -33,16 +33,15 @@ export const looksLikeJwt = (value: string): boolean => value.startsWith('eyJ') 
 export function signAccessToken(tenant: Tenant, claims: AccessTokenClaims, alg: 'ES256' | 'RS256' = 'ES256'): string {
   const key = tenant.keys.find((k) => k.alg === alg && k.signs)
   if (!key) throw new Error(`tenant ${tenant.slug} has no ${alg} signing key`)
-  let header = headers.get(key)
-  if (!header) {
-    header = encode({ alg, typ: 'at+jwt', kid: key.kid })
-    headers.set(key, header)
-  }
-  return signed(`${header}.${encode(claims)}`, key)
+  return signJwt(claims, key, 'at+jwt')
 }
 
-/** The input with its JWS signature by the key. */
-export function signed(input: string, key: SigningKey): string {
+/** A compact JWS (RFC 7515) of the claims by the key. */
+export function signJwt(claims: object, key: SigningKey, typ: 'at+jwt' | 'JWT'): string {
+  const known = headers.get(key) ?? {}
+  known[typ] ??= encode({ alg: key.alg, typ, kid: key.kid })
+  headers.set(key, known)
+  const input = `${known[typ]}.${encode(claims)}`
   const signature = sign('sha256', Buffer.from(input), key.privateKey)
   return `${input}.${(key.alg === 'ES256' ? toJws(signature) : signature).toString('base64url')}`
 }
