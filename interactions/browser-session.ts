@@ -3,9 +3,11 @@ import type { Context as KoaContext } from 'koa'
 import { flush, newUnit, units } from '../adapters/oidc.ts'
 import { acrOf, noteSignIn, type Proof } from '../server/domain/attempts.ts'
 import type { Context } from '../server/domain/context.ts'
+import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
 import { cookieNames } from '../server/oidc/provider.ts'
 import type { Providers } from '../server/oidc/providers.ts'
+import { keepDevice } from './device-cookie.ts'
 
 /** Opens the session and sets its cookie. `ctx` is the transaction in which the proof was taken. */
 export async function openHere(
@@ -16,7 +18,15 @@ export async function openHere(
 ): Promise<void> {
   const provider = providers.of(ctx.tenant).provider as any
   const { ip, userAgent } = ctx.request
-  const unit = newUnit({ tenantId: ctx.tenant.id, db: ctx.db, ip, userAgent, also: [...also, noteSignIn(user)] })
+  keepDevice(koa, ctx)
+  const unit = newUnit({
+    tenantId: ctx.tenant.id,
+    db: ctx.db,
+    ip,
+    userAgent,
+    placeOf: devices.placeOf(ctx.out, ctx.request),
+    also: [...also, noteSignIn(user), ...devices.recognise(ctx, user)],
+  })
   await units.run(unit, async () => {
     // Never the session that was here: whoever knew its cookie must not be signed in with it.
     const before = await provider.Session.get(koa)

@@ -9,6 +9,7 @@ import * as passkeys from '../server/domain/passkeys.ts'
 import { fail } from '../server/kernel/errors.ts'
 import { fullName } from '../server/oidc/account.ts'
 import type { Providers } from '../server/oidc/providers.ts'
+import { keepDevice } from './device-cookie.ts'
 import type { Form, PageHandler } from './page.ts'
 
 export interface Step {
@@ -67,18 +68,9 @@ export async function finish(s: Step, result: object): Promise<void> {
   s.koa.redirect(returnTo)
 }
 
-/** Seconds a browser keeps what it is known by; browsers allow no more than 400 days. */
-const BROWSER_MEMORY = 400 * 86_400
-
 /** Notes this browser as a device of the person; one that may skip the second factor for `trustDays`. */
 function rememberBrowser({ koa, ctx, interaction }: Step, userId: string, trustDays: number): void {
-  ctx.request.deviceToken ??= devices.newToken()
-  const name = devices.cookieName(ctx.out, ctx.tenant)
-  const secure = ctx.out.config.publicUrl.startsWith('https:') ? '; Secure' : ''
-  koa.append(
-    'Set-Cookie',
-    `${name}=${ctx.request.deviceToken}; Path=/; Max-Age=${BROWSER_MEMORY}; HttpOnly; SameSite=Lax${secure}`,
-  )
+  keepDevice(koa, ctx)
   units.getStore()!.also.push(...devices.recognise(ctx, { id: userId }, interaction.params.client_id, trustDays))
 }
 
