@@ -167,8 +167,7 @@ export async function disable(
   factors: readonly Factor[],
   options: ChangeOptions = {},
 ): Promise<void> {
-  // Parallel removals must not both believe that another factor stays.
-  await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: userId }).forUpdate().first('id')
+  await holdFactors(ctx, userId)
   const removed = await ctx
     .db('credentials')
     .where({ tenant_id: ctx.tenant.id, user_id: userId })
@@ -186,6 +185,10 @@ export async function disable(
     .update({ preferred_factor: null })
   for (const type of types) await changed(ctx, userId, type, 'removed', options)
 }
+
+/** Before a removal: two at once must not both believe that another factor stays. */
+export const holdFactors = async (ctx: Context, userId: string): Promise<void> =>
+  void (await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: userId }).forUpdate().first('id'))
 
 /** After a removal: CONFLICT if none is left where one is demanded; without a factor backup codes mean nothing. */
 export async function assertOneStays(ctx: Context, userId: string): Promise<void> {

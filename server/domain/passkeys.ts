@@ -16,6 +16,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Attempt, Proof } from './attempts.ts'
 import * as attempts from './attempts.ts'
 import type { Context, UserRow } from './context.ts'
+import { assertOneStays, holdFactors } from './factors.ts'
 import { newId } from './ids.ts'
 import * as secrets from './secrets.ts'
 
@@ -154,8 +155,10 @@ export async function rename(ctx: Context, userId: string, id: string, name: str
 }
 
 export async function remove(ctx: Context, userId: string, id: string): Promise<void> {
+  await holdFactors(ctx, userId)
   const [row] = (await one(ctx, userId, id).delete().returning('*')) as PasskeyRow[]
   if (!row) throw missing()
+  await assertOneStays(ctx, userId)
   ctx.event('passkey.removed', { userId, data: { id: row.id, name: row.name } })
   tell(ctx, userId, 'passkey-removed')
 }
