@@ -330,6 +330,18 @@ function upsertSession(unit: Unit, cookie: string, payload: AdapterPayload, ttl:
   })
 }
 
+/** Where pages of ours only look at a session, use keeps it alive as well; at most once a minute. */
+export async function touchSessions(unit: Unit): Promise<void> {
+  for (const hash of unit.sessionOf.keys())
+    await named(
+      unit.db,
+      'oidc_session_touch',
+      `update sessions set last_used_at = now(), expires_at = greatest(expires_at, now() + (expires_at - last_used_at))
+       where tenant_id = $1 and cookie_hash = $2 and ended_at is null and last_used_at < now() - interval '1 minute'`,
+      [unit.tenantId, Buffer.from(hash, 'base64url')],
+    )
+}
+
 /** True where the unit has something to write. */
 export const isDirty = (unit: Unit): boolean =>
   unit.upserts.size +

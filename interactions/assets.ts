@@ -11,8 +11,8 @@ const own = fileURLToPath(new URL('../views/assets/', import.meta.url))
 const swagger = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
 
 const files: ReadonlyMap<string, string> = new Map([
-  ...['gatehouse.css', 'page.js', 'passkey.js', 'demo.js', 'docs.css', 'docs.js', 'favicon.svg'].map((name) =>
-    entry(name, own, name),
+  ...['gatehouse.css', 'page.js', 'passkey-add.js', 'passkey.js', 'demo.js', 'docs.css', 'docs.js', 'favicon.svg'].map(
+    (name) => entry(name, own, name),
   ),
   ...['swagger-ui.css', 'swagger-ui-bundle.js'].map((name) => entry(`swagger/${name}`, swagger, name)),
 ])

@@ -21,6 +21,7 @@ export const home = (providers: Providers) => async (koa: Handled[0], ctx: Handl
       ...(dev && !base && { demo: '/demo', ...(!config.smtpUrl && { mailbox: '/dev/mailbox' }) }),
       docs: '/docs',
       discovery: `${base}/.well-known/openid-configuration`,
+      account: `${base}/account`,
       ...(user && { logout: `${base}/oauth/logout` }),
     },
   })

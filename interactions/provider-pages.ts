@@ -49,7 +49,11 @@ export const providerPages = (out: Outside): ProviderPages => {
       const session = await koa.oidc.provider.Session.get(koa)
       const { account } = await person(tenant, session.accountId)
       if (!account) return render(koa, 'logged-out', known)
-      render(koa, 'signed-in', { account, ...known, links: { logout: `${tenant.mountPath}/oauth/logout` } })
+      render(koa, 'signed-in', {
+        account,
+        ...known,
+        links: { account: `${tenant.mountPath}/account`, logout: `${tenant.mountPath}/oauth/logout` },
+      })
     },
     async submit(koa: any, tenant, action, fields) {
       const known = open(koa, tenant)

@@ -2,6 +2,7 @@
 import Router from '@koa/router'
 import type { OidcPort, Outside } from '../server/domain/context.ts'
 import type { Providers } from '../server/oidc/providers.ts'
+import { accountRoutes } from './account/routes.ts'
 import * as pages from './account-pages.ts'
 import { consent } from './consent.ts'
 import * as dev from './dev.ts'
@@ -59,6 +60,8 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/reset-password', pages.reset)
   get('/set-up', pages.showSetUp)
   post('/set-up', pages.setUp)
+
+  accountRoutes(get, post, providers)
 
   get('/', dev.home(providers))
   get('/docs', dev.docs)

@@ -1,0 +1,154 @@
+/**
+ * What the pages of the account area share: who is here (the browser's session), how recently they signed in, the
+ * navigation, and going on after a post.
+ */
+import type { Context as KoaContext } from 'koa'
+import { findPerson, newUnit, touchSessions, units } from '../../adapters/oidc.ts'
+import { ACR } from '../../server/domain/attempts.ts'
+import type { Actor, Context, UserRow } from '../../server/domain/context.ts'
+import type { Pending } from '../../server/domain/events.ts'
+import * as factors from '../../server/domain/factors.ts'
+import { DIRECT_CLIENT } from '../../server/domain/ids.ts'
+import * as passkeys from '../../server/domain/passkeys.ts'
+import { isRecent } from '../../server/domain/recent.ts'
+import type { Failure } from '../../server/kernel/errors.ts'
+import type { Providers } from '../../server/oidc/providers.ts'
+import { type Form, fieldErrors, type PageHandler } from '../page.ts'
+import { render } from '../render.ts'
+import { accountView } from '../step.ts'
+import { signInAddress } from './sign-in.ts'
+
+export interface Member {
+  koa: KoaContext
+  /** With the person as its actor. */
+  ctx: Context & Pending & { actor: Actor }
+  user: UserRow
+  /** The provider's session. */
+  session: { uid: string; loginTs: number; amr?: string[]; exp: number }
+  /** Address of the area: /account, or /t/acme/account. */
+  at: string
+}
+export type MemberHandler = (member: Member) => Promise<void>
+
+/** What a page asks of the sign-in: at most 15 minutes old; with a second factor of those who have one. */
+export type Freshness = 'any' | 'recent' | 'factors'
+
+/** A page for who is signed in in this browser; others sign in first and come back. */
+export const memberPage =
+  (providers: Providers) =>
+  (handle: MemberHandler, freshness: Freshness = 'any'): PageHandler =>
+  async (koa, ctx) => {
+    const member = await whoIsHere(providers, koa, ctx)
+    if (!member) return goSignIn(koa, ctx, {})
+    const mfa = freshness === 'factors' && (await needsFactor(member))
+    const proof = { loginTs: member.session.loginTs, amr: member.session.amr ?? [] }
+    if (freshness !== 'any' && !isRecent(proof, { mfa }))
+      return goSignIn(koa, ctx, { again: true, ...(mfa && { acr: ACR.mfa }) })
+    await handle(member)
+  }
+
+const needsFactor = async ({ ctx, user }: Member): Promise<boolean> =>
+  ctx.tenant.settings.mfa_policy !== 'off' && (await factors.list(ctx, user.id)).length > 0
+
+/** Comes back to this page; after a post, to the page with the form, which has the same path or the one above. */
+function goSignIn(koa: KoaContext, ctx: Context, how: { again?: boolean; acr?: string }): void {
+  const path = koa.method === 'GET' ? `${koa.path}${koa.search}` : sectionOf(koa.path)
+  koa.status = 303
+  koa.redirect(signInAddress(ctx, `${ctx.tenant.mountPath}${path}`, how))
+}
+const sectionOf = (path: string) => path.split('/').slice(0, 3).join('/')
+
+async function whoIsHere(providers: Providers, koa: KoaContext, ctx: Context & Pending): Promise<Member | undefined> {
+  const { Session } = providers.of(ctx.tenant).provider as any
+  const { ip, userAgent } = ctx.request
+  const unit = newUnit({ tenantId: ctx.tenant.id, db: ctx.out.db, ip, userAgent })
+  const session = await units.run(unit, async () => Session.get(koa))
+  const user = session.accountId && (await findPerson(unit, session.accountId))
+  if (user?.status !== 'active' || (user.locked_until && user.locked_until > new Date())) return undefined
+  await touchSessions(unit)
+  const roles = user.role_ids.map((id: string) => ctx.tenant.roles.get(id)).filter(Boolean)
+  const actor: Actor = {
+    kind: 'user',
+    userId: user.id,
+    clientId: DIRECT_CLIENT,
+    sessionId: session.uid,
+    grantId: undefined,
+    tokenId: session.uid,
+    scopes: new Set(),
+    roles: roles.map((role: any) => role.name),
+    permissions: new Set(roles.flatMap((role: any) => role.permissions)),
+    firstParty: true,
+    emailVerified: user.email_verified_at !== null,
+    authTime: session.loginTs,
+    expiresAt: session.exp,
+    user,
+  }
+  return { koa, ctx: { ...ctx, actor }, user, session, at: `${ctx.tenant.mountPath}/account` }
+}
+
+/** section → icon, in the order of the navigation. */
+const sections: [name: string, icon: string][] = [
+  ['profile', 'user'],
+  ['email', 'mail'],
+  ['password', 'key'],
+  ['two-step', 'shield'],
+  ['passkeys', 'key'],
+  ['sessions', 'exit'],
+  ['devices', 'phone'],
+  ['linked', 'globe'],
+  ['apps', 'code'],
+  ['api-keys', 'tool'],
+  ['history', 'clock'],
+  ['data', 'info'],
+]
+
+/** What this tenant and address offer. */
+function isOffered(name: string, ctx: Context, built: Set<string>): boolean {
+  if (!built.has(name)) return false
+  if (name === 'two-step') return ctx.tenant.settings.mfa_policy !== 'off'
+  if (name === 'passkeys') return passkeys.usable(ctx)
+  return true
+}
+
+/** Sections that have pages; filled by routes.ts. */
+export const built = new Set<string>()
+
+/** Shows a page of the area: `name` is its view, and its section unless `section` says another. */
+export function show({ koa, ctx, user, at }: Member, name: string, data: Record<string, any> = {}): void {
+  const section = data.section ?? name
+  const done = String(koa.query.done ?? '')
+  koa.status = data.status ?? 200
+  render(koa, `account/${name}`, {
+    at,
+    section,
+    nav: sections
+      .filter(([key]) => isOffered(key, ctx, built))
+      .map(([key, icon]) => ({ name: key, icon, href: `${at}/${key}`, current: key === section })),
+    account: accountView(user),
+    logout: `${ctx.tenant.mountPath}/oauth/logout`,
+    ...(/^[a-z-]{1,40}$/.test(done) && !data.errors && { done }),
+    ...data,
+  })
+}
+
+/** After a post: the page, with a line that says what was done (account.done.<done>). */
+export function goOn({ koa, at }: Member, section: string, done?: string): void {
+  koa.status = 303
+  koa.redirect(`${at}${section && `/${section}`}${done ? `?done=${done}` : ''}`)
+}
+
+/** Shows the form again for a failure the person can mend; throws others on. */
+export function mend(
+  error: unknown,
+  again: (data: { errors: object; vars?: object; status: number }) => unknown,
+  own: Partial<Record<Failure['code'], Record<string, string>>> = {},
+  passwordField = 'password',
+): unknown {
+  const { code, status } = error as Failure
+  const errors = own[code]
+  const mendable = errors ? { errors } : fieldErrors(error, passwordField)
+  if (!mendable) throw error
+  return again({ ...mendable, status })
+}
+
+export type { Form }
