@@ -83,7 +83,9 @@ export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: str
   return [
     {
       shape: trusted ? 'device-trusted' : 'device',
-      sql: (bind) => `insert into devices (tenant_id, id, user_id, bound, name, ip, country, user_agent${trusted ? ', trusted_at, trusted_until' : ''})
+      sql: (
+        bind,
+      ) => `insert into devices (tenant_id, id, user_id, bound, name, ip, country, user_agent${trusted ? ', trusted_at, trusted_until' : ''})
         select $1, ${bind(id, 'uuid')}, ${bind(user.id, 'uuid')}, ${bind(Boolean(ctx.request.deviceToken), 'boolean')},
           ${bind(label, 'text')}, ${bind(ip, 'inet')}, ${bind(country, 'text')}, ${bind(userAgent, 'text')}
           ${trusted ? `, now(), now() + make_interval(days => ${bind(trustDays, 'int')})` : ''}
