@@ -6,7 +6,14 @@ import { decodeJwt } from 'jose'
 import { units } from '../adapters/oidc.ts'
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
-import { assertMaySignIn, considerDevice, noteSignIn, owesSecondFactor, type Proof, settle } from '../server/domain/attempts.ts'
+import {
+  assertMaySignIn,
+  considerDevice,
+  noteSignIn,
+  owesSecondFactor,
+  type Proof,
+  settle,
+} from '../server/domain/attempts.ts'
 import { proofOf, provePassword } from '../server/domain/login.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
@@ -16,7 +23,16 @@ import { fieldErrors, isEmail, readForm, spend } from './page.ts'
 import { showMailSent } from './registration.ts'
 import { render } from './render.ts'
 import { buttons } from './social.ts'
-import { type Again, accountView, clientView, finish, passkeyView, type Step, type StepHandler, signedIn } from './step.ts'
+import {
+  type Again,
+  accountView,
+  clientView,
+  finish,
+  passkeyView,
+  type Step,
+  type StepHandler,
+  signedIn,
+} from './step.ts'
 
 /** Which page the provider's prompt asks for. `?other=1` is the wish to be somebody else than who is signed in. */
 export const show: StepHandler = async (s) => {
