@@ -127,7 +127,7 @@ export async function signInNow(s: Step, proof: Proof): Promise<void> {
   const { user, amr, also } = proof
   units.getStore()!.also.push(...also, noteSignIn(user))
   ctx.event('login.success', { userId: user.id, clientId: interaction.params.client_id, data: { amr } })
-  await signedIn(s, user.id, amr)
+  await signedIn(s, user.id, amr, proof.trustDevice)
 }
 
 /** Continue as who is signed in, or as somebody else. */
