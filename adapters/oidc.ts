@@ -204,15 +204,38 @@ const standing = (row: any): Standing => ({
   revoked: row.revoked ?? false,
 })
 
-/** One round trip: grant, session, person and deny-list entry behind a verified JWT. */
+/** Milliseconds for which a token's standing may be remembered. */
+const FRESH = 1000
+const MAX_STANDINGS = 20_000
+const recent = new Map<string, { at: number; changes: number; row: Promise<any> }>()
+/** Counts what this process took away; a standing read before is read again. */
+let changes = 0
+
+/** What was revoked here is refused here at once; other processes follow within a second. */
+export const forgetStandings = (): void => void (changes += 1)
+export const forgetStanding = (tenantId: string, tokenId: string): void => void recent.delete(`${tenantId} ${tokenId}`)
+
+/**
+ * Grant, session, person and deny-list entry behind a verified JWT: one round trip, and none for a second use of the
+ * token within a second. The one place where a token's standing is remembered.
+ */
 export async function loadStanding(
   db: Db,
   tenantId: string,
   ids: { grantId?: string | undefined; sessionId?: string | undefined; userId?: string | undefined; tokenId: string },
   unit?: Unit,
 ): Promise<Standing> {
-  const values = [tenantId, ids.grantId ?? null, ids.sessionId ?? null, ids.userId ?? null, ids.tokenId]
-  const [row] = await named(db, 'oidc_context', FIND_CONTEXT, values)
+  const key = `${tenantId} ${ids.tokenId}`
+  let known = recent.get(key)
+  if (!known || known.changes !== changes || Date.now() - known.at >= FRESH) {
+    const values = [tenantId, ids.grantId ?? null, ids.sessionId ?? null, ids.userId ?? null, ids.tokenId]
+    const row = named(db, 'oidc_context', FIND_CONTEXT, values).then((rows) => rows[0])
+    known = { at: Date.now(), changes, row }
+    recent.set(key, known)
+    row.catch(() => recent.delete(key))
+    if (recent.size > MAX_STANDINGS) recent.delete(recent.keys().next().value!)
+  }
+  const row = await known.row
   if (unit) remember(unit, row, ids.grantId)
   return standing(row)
 }
@@ -364,9 +387,16 @@ export async function flush(unit: Unit, db: Db = unit.db): Promise<void> {
   const [row] = await named(db, statementName(shape), text, values)
   const expected = unit.consumed.size
   const grantIds = [...unit.consumed.values()].map((c) => c.grantId).filter((g) => g !== undefined)
+  if (takesAway(unit)) forgetStandings()
   clear(unit)
   if (Number(row.consumed) < expected) throw new Replayed(grantIds)
 }
+
+const takesAway = (unit: Unit): boolean =>
+  unit.revokedGrants.size + unit.endedSessions.size > 0 ||
+  [...unit.destroyed.values()].some(({ model }) => model === 'Grant') ||
+  [...unit.upserts.values()].some(({ model }) => model === 'RevokedToken') ||
+  unit.also.some(({ shape }) => shape.startsWith('end-'))
 
 const names = new Map<string, string>()
 /** PostgreSQL cuts names after 63 bytes, so a shape goes by a number. */

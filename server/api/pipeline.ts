@@ -1,6 +1,7 @@
 /** The kernel's view of our application: who is asking, what they may do, and the transaction around what they did. */
 import type { Context as KoaContext } from 'koa'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
+import { forgetStandings } from '../../adapters/oidc.ts'
 import { Overloaded } from '../../adapters/passwords.ts'
 import { networkOf } from '../domain/callers.ts'
 import type { Context, OidcPort, Outside } from '../domain/context.ts'
@@ -40,10 +41,12 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
 /** Runs fn in a transaction; events and jobs are committed with what it wrote. */
 export async function transact<T>(ctx: Context & Pending, fn: (ctx: Context & Pending) => Promise<T>): Promise<T> {
   let kept: Failure | undefined
+  let ended = false
   const result = await ctx.out.db.transaction(async (trx) => {
     const inner = inTransaction(ctx, trx)
     try {
       const value = await fn(inner)
+      ended = inner.events.some(({ type }) => type === 'session.ended')
       await writePending(inner)
       return value
     } catch (error) {
@@ -53,6 +56,7 @@ export async function transact<T>(ctx: Context & Pending, fn: (ctx: Context & Pe
       return undefined
     }
   })
+  if (ended) forgetStandings()
   if (kept) throw kept
   return result as T
 }

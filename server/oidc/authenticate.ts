@@ -1,7 +1,7 @@
 /** Who sent this request to our API: the bearer token, checked against its standing with at most 1 s of delay. */
 import { createHash } from 'node:crypto'
 import type { Context as KoaContext } from 'koa'
-import { loadStanding, newUnit, oidcAdapter, type Standing, units } from '../../adapters/oidc.ts'
+import { forgetStanding, loadStanding, newUnit, oidcAdapter, type Standing, units } from '../../adapters/oidc.ts'
 import * as apiKeys from '../domain/api-keys.ts'
 import type { Actor, Context } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
@@ -20,25 +20,7 @@ const MAX = 20_000
 
 const keyOf = (ctx: Context, tokenId: string) => `${ctx.tenant.id} ${tokenId}`
 
-/** Standing by token for at most 1 s, so that a burst of calls costs one look-up. */
 export function createAuthenticate(): Authenticate {
-  const recent = new Map<string, { at: number; standing: Promise<Standing> }>()
-  const standingOf = (ctx: Context, claims: AccessTokenClaims): Promise<Standing> => {
-    const key = keyOf(ctx, claims.jti)
-    const known = recent.get(key)
-    if (known && Date.now() - known.at < FRESH_MS) return known.standing
-    const standing = loadStanding(ctx.out.db, ctx.tenant.id, {
-      grantId: claims.gid,
-      sessionId: claims.sid,
-      userId: claims.gid === undefined ? undefined : claims.sub,
-      tokenId: claims.jti,
-    })
-    recent.set(key, { at: Date.now(), standing })
-    standing.catch(() => recent.delete(key))
-    if (recent.size > MAX) recent.delete(recent.keys().next().value!)
-    return standing
-  }
-
   const usedKeys = new Map<string, { at: number; key: Promise<apiKeys.UsedKey | undefined> }>()
   const usedKey = (ctx: Context, secret: string): Promise<apiKeys.UsedKey | undefined> => {
     const id = keyOf(ctx, secret)
@@ -64,13 +46,18 @@ export function createAuthenticate(): Authenticate {
     if (!claims) throw unauthorized('The access token is not valid here, or expired')
     if (claims.aud !== ctx.tenant.issuer) throw unauthorized('The access token is for another resource')
     if (claims.cnf) throw unauthorized('Sender-constrained tokens are not accepted here')
-    const standing = await standingOf(ctx, claims)
+    const standing = await loadStanding(ctx.out.db, ctx.tenant.id, {
+      grantId: claims.gid,
+      sessionId: claims.sid,
+      userId: claims.gid === undefined ? undefined : claims.sub,
+      tokenId: claims.jti,
+    })
     if (!isStanding(standing, claims)) throw unauthorized('The access token was revoked, or its session ended')
     return actorOf(ctx, ctx.tenant, claims, standing)
   }
   authenticate.forget = (ctx) => {
     if (ctx.actor?.clientId.startsWith(KEY_CLIENT)) usedKeys.clear()
-    if (ctx.actor) recent.delete(keyOf(ctx, ctx.actor.tokenId))
+    if (ctx.actor) forgetStanding(ctx.tenant.id, ctx.actor.tokenId)
   }
   return authenticate
 }

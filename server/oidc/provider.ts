@@ -3,7 +3,7 @@
 import type { Context as KoaContext } from 'koa'
 import { interactionPolicy, Provider } from 'oidc-provider'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
-import { flush, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
+import { flush, forgetStandings, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
 import { ACR } from '../domain/attempts.ts'
 import type { Outside } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
@@ -171,6 +171,7 @@ async function answerReplay(out: Outside, tenant: Tenant, ctx: any, replay: Repl
       data: JSON.stringify({ grants: replay.grantIds }),
     })
   })
+  forgetStandings()
   if (ctx.path.startsWith(OIDC_ROUTES.authorization)) {
     ctx.status = 400
     ctx.remove('location')
