@@ -8,6 +8,7 @@ import { ACR } from '../../server/domain/attempts.ts'
 import type { Actor, Context, UserRow } from '../../server/domain/context.ts'
 import type { Pending } from '../../server/domain/events.ts'
 import * as factors from '../../server/domain/factors.ts'
+import { enabled as identityProviders } from '../../server/domain/identity-providers.ts'
 import { DIRECT_CLIENT } from '../../server/domain/ids.ts'
 import * as passkeys from '../../server/domain/passkeys.ts'
 import { isRecent } from '../../server/domain/recent.ts'
@@ -25,6 +26,8 @@ export interface Member {
   user: UserRow
   /** The provider's session. */
   session: { uid: string; loginTs: number; amr?: string[]; exp: number }
+  /** Whether there are accounts elsewhere that could be connected. */
+  hasProviders: boolean
   /** Address of the area: /account, or /t/acme/account. */
   at: string
 }
@@ -83,7 +86,8 @@ async function whoIsHere(providers: Providers, koa: KoaContext, ctx: Context & P
     expiresAt: session.exp,
     user,
   }
-  return { koa, ctx: { ...ctx, actor }, user, session, at: `${ctx.tenant.mountPath}/account` }
+  const hasProviders = (await identityProviders(ctx)).length > 0
+  return { koa, ctx: { ...ctx, actor }, user, session, hasProviders, at: `${ctx.tenant.mountPath}/account` }
 }
 
 /** section → icon, in the order of the navigation. */
@@ -102,19 +106,17 @@ const sections: [name: string, icon: string][] = [
   ['data', 'info'],
 ]
 
-/** What this tenant and address offer. */
-function isOffered(name: string, ctx: Context, built: Set<string>): boolean {
-  if (!built.has(name)) return false
+/** What this tenant offers at this address. */
+function isOffered(name: string, { ctx, hasProviders }: Member): boolean {
+  if (name === 'linked') return hasProviders
   if (name === 'two-step') return ctx.tenant.settings.mfa_policy !== 'off'
   if (name === 'passkeys') return passkeys.usable(ctx)
   return true
 }
 
-/** Sections that have pages; filled by routes.ts. */
-export const built = new Set<string>()
-
 /** Shows a page of the area: `name` is its view, and its section unless `section` says another. */
-export function show({ koa, ctx, user, at }: Member, name: string, data: Record<string, any> = {}): void {
+export function show(member: Member, name: string, data: Record<string, any> = {}): void {
+  const { koa, ctx, user, at } = member
   const section = data.section ?? name
   const done = String(koa.query.done ?? '')
   koa.status = data.status ?? 200
@@ -122,7 +124,7 @@ export function show({ koa, ctx, user, at }: Member, name: string, data: Record<
     at,
     section,
     nav: sections
-      .filter(([key]) => isOffered(key, ctx, built))
+      .filter(([key]) => isOffered(key, member))
       .map(([key, icon]) => ({ name: key, icon, href: `${at}/${key}`, current: key === section })),
     account: accountView(user),
     logout: `${ctx.tenant.mountPath}/oauth/logout`,

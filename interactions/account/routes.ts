@@ -3,8 +3,9 @@ import type { Providers } from '../../server/oidc/providers.ts'
 import type { PageHandler } from '../page.ts'
 import * as access from './access.ts'
 import * as apiKeys from './api-keys.ts'
-import { built, type Freshness, type MemberHandler, memberPage } from './area.ts'
+import { type Freshness, type MemberHandler, memberPage } from './area.ts'
 import * as data from './data.ts'
+import * as linked from './linked.ts'
 import * as passkeys from './passkeys.ts'
 import * as person from './person.ts'
 import { callback } from './sign-in.ts'
@@ -15,10 +16,8 @@ type Bind = (path: string, handle: PageHandler) => void
 export function accountRoutes(get: Bind, post: Bind, providers: Providers): void {
   const member = memberPage(providers)
   const fresh = (handle: MemberHandler) => member(handle, 'recent')
-  const section = (name: string, handle: MemberHandler, freshness?: Freshness) => {
-    built.add(name)
+  const section = (name: string, handle: MemberHandler, freshness?: Freshness) =>
     get(`/account/${name}`, member(handle, freshness))
-  }
   const act = (path: string, handle: MemberHandler, freshness?: Freshness) =>
     post(`/account/${path}`, member(handle, freshness))
 
@@ -65,6 +64,11 @@ export function accountRoutes(get: Bind, post: Bind, providers: Providers): void
 
   section('devices', access.showDevices)
   act('devices', access.changeDevice)
+
+  section('linked', linked.showLinked)
+  act('linked', linked.link, 'recent')
+  act('linked/remove', linked.unlink, 'recent')
+  get('/account/linked/:provider/back', member(linked.back))
 
   section('apps', access.showApps)
   act('apps', access.revokeApp)

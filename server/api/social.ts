@@ -114,6 +114,7 @@ export const callback = operation({
         kind: 'on',
         to: `${ctx.tenant.mountPath}/interaction/${stored.interactionId}/social/${provider}/back?${query}`,
       }
+    if (stored.sessionId) return { kind: 'on', to: `${ctx.tenant.mountPath}/account/linked/${provider}/back?${query}` }
     const proof = { binding: binding ?? ctx.request.cookie(COOKIE) }
     return { kind: 'arrived', ...(await social.redeem(ctx, provider, answer, proof)) }
   },

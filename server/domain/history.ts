@@ -16,7 +16,7 @@ const SECURITY = [
   'login.locked',
   'password.%',
   'email.verified',
-  'email.changed',
+  'email.change%',
   'phone.%',
   'mfa.%',
   'factor.%',

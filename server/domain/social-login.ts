@@ -14,12 +14,17 @@ import * as secrets from './secrets.ts'
 export const LIFETIME = 600
 
 /** Who waits for the answer. */
-export type Waiting = { interactionId: string } | { linkTo: string } | Record<string, never>
+export type Waiting =
+  | { interactionId: string }
+  /** `sessionId`: on the account pages of that browser session. */
+  | { linkTo: string; sessionId?: string }
+  | Record<string, never>
 interface Stored {
   provider: string
   bindingHash: string
   interactionId?: string
   linkTo?: string
+  sessionId?: string
 }
 
 /** What a provider sends back (RFC 6749 4.1.2, RFC 9207, OIDC form_post). */
@@ -73,23 +78,17 @@ const deadState = () => fail('INVALID_TOKEN', 'This sign-in was not started here
 
 /**
  * Takes the state and redeems the code. `proof` shows that the caller is who began: the interaction's id, which only
- * its browser can come with, or the binding. INVALID_TOKEN, ACCESS_DENIED (refused over there), UNAVAILABLE.
+ * its browser can come with, the browser session, or the binding. INVALID_TOKEN, ACCESS_DENIED (refused over there), UNAVAILABLE.
  */
 export async function redeem(
   ctx: Context,
   slug: string,
   answer: Answer,
-  proof: { interactionId: string } | { binding: string | undefined },
+  proof: { interactionId: string } | { sessionId: string } | { binding: string | undefined },
 ): Promise<{ provider: providers.Ready; profile: Profile; linkTo: string | undefined }> {
   const provider = await providers.find(ctx, slug)
   const stored = await look(ctx, slug, answer.state)
-  const isTheirs =
-    'interactionId' in proof
-      ? stored.interactionId === proof.interactionId
-      : !stored.interactionId &&
-        proof.binding !== undefined &&
-        sha256(proof.binding).toString('base64url') === stored.bindingHash
-  if (!isTheirs) throw deadState()
+  if (!isTheirs(stored, proof)) throw deadState()
   if (!(await secrets.consume(ctx.out.db, ctx.tenant.id, 'social_login', answer.state!))) throw deadState()
   const { errorDescription, ...rest } = answer
   const parameters = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)) as Record<
@@ -99,6 +98,16 @@ export async function redeem(
   const ticket = ticketOf(ctx, slug, answer.state!)
   const profile = await outside(ctx, provider, () => ctx.out.social.exchange(provider, ticket, parameters))
   return { provider, profile, linkTo: stored.linkTo }
+}
+
+function isTheirs(
+  { interactionId, sessionId, bindingHash }: Stored,
+  proof: { interactionId: string } | { sessionId: string } | { binding: string | undefined },
+): boolean {
+  if ('interactionId' in proof) return interactionId === proof.interactionId
+  if ('sessionId' in proof) return sessionId === proof.sessionId
+  if (interactionId || sessionId || proof.binding === undefined) return false
+  return sha256(proof.binding).toString('base64url') === bindingHash
 }
 
 /** What goes wrong over there is written down here and told in our words. */

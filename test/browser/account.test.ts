@@ -2,9 +2,11 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import type { Browser } from 'playwright-core'
+import * as tenants from '../../server/domain/tenants.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { appCode } from '../support/mfa.ts'
 import { authorize, Browser as PlainBrowser, relyingParty } from '../support/rp.ts'
+import { startOidc } from '../support/second-provider.ts'
 import { skip } from '../support/skip.ts'
 import { chromiumPath, launchChromium } from './chromium.ts'
 import { dark, heading, look, phone, signIn, type Visitor, visitor } from './stage.ts'
@@ -18,7 +20,10 @@ describe('the account area in Chromium', function () {
 
   before(async function () {
     if (!chromiumPath) skip(this, 'no Chromium')
-    ;[browser, app] = await Promise.all([launchChromium(), startApp({}, { host: 'localhost' })])
+    ;[browser, app] = await Promise.all([
+      launchChromium(),
+      startApp({ OUTBOUND_ALLOW: '127.0.0.1/32' }, { host: 'localhost' }),
+    ])
   })
   after(async () => {
     await browser?.close()
@@ -313,6 +318,81 @@ describe('the account area in Chromium', function () {
     await page.click('.entries button.danger')
     expect(await text(tom)).to.include('no passkey yet')
     await tom.close()
+  })
+
+  it('Vic connects an account elsewhere and signs in with it; it cannot be his last way in', async () => {
+    const second = await startOidc([`${app.url}/v1/oauth/elsewhere/callback`])
+    const made = await app.call('POST', '/v1/admin/identity-providers', {
+      token: await app.admin(),
+      body: {
+        slug: 'elsewhere',
+        name: 'Elsewhere',
+        issuer: second.url,
+        client_id: second.clientId,
+        client_secret: second.clientSecret,
+      },
+    })
+    expect(made.status, JSON.stringify(made.body)).to.equal(201)
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    try {
+      const person = await app.person('vic@example.com')
+      const vic = await visitor(browser)
+      const { page } = vic
+      await enter(vic, '/linked', person)
+      expect(await text(vic)).to.include('Not connected')
+      await look(vic, 'account-linked')
+      await page.click('button:has-text("Connect")')
+      await page.locator('.notice.bad').waitFor()
+      expect(await app.db('identities').where({ user_id: person.id })).to.have.length(0)
+      second.who = { sub: 'v-1', email: 'vic@elsewhere.example', email_verified: true, name: 'Vic' }
+      await page.click('button:has-text("Connect")')
+      await page.waitForURL(/done=linked/)
+      expect(await text(vic)).to.include('vic@elsewhere.example')
+      await look(vic, 'account-linked-one')
+      expect(await app.db('identities').where({ user_id: person.id })).to.have.length(1)
+
+      const other = await visitor(browser)
+      await other.page.goto(`${app.url}/account/profile`)
+      await other.page.click('text=Continue with Elsewhere')
+      await other.page.waitForURL(/\/account\/profile/)
+      await app.db('credentials').where({ user_id: person.id }).delete()
+      await other.page.goto(`${app.url}/account/linked`)
+      await other.page.click('button:has-text("Disconnect")')
+      expect(await notice(other)).to.include('last way of signing in')
+      await other.page.goto(`${app.url}/account/password`)
+      await look(other, 'account-password-first')
+      await other.page.fill('#new_password', NEW_PASSWORD)
+      await other.page.click('button:has-text("Set password")')
+      expect(await notice(other)).to.include('password is changed')
+      await other.page.goto(`${app.url}/account/linked`)
+      await other.page.click('button:has-text("Disconnect")')
+      expect(await notice(other)).to.include('no longer connected')
+      expect(await app.db('identities').where({ user_id: person.id })).to.have.length(0)
+      await vic.close()
+      await other.close()
+    } finally {
+      await second.close()
+    }
+  })
+
+  it('is each tenant’s own: Wim of Acme signs in below /t/acme, and is nobody elsewhere', async () => {
+    await app.db.transaction((trx) => tenants.create(trx, app.deps.out.sealing, { slug: 'acme', name: 'Acme' }))
+    const registered = await app.call('POST', '/t/acme/v1/auth/register', {
+      body: { email: 'wim@example.com', password: NEW_PASSWORD },
+    })
+    const person = { ...registered.body.user, password: NEW_PASSWORD } as Person
+    const wim = await visitor(browser)
+    await enter(wim, '', person, '/t/acme')
+    expect(await text(wim)).to.include('at Acme')
+    for (const link of await wim.page.locator('.side a').evaluateAll((all) => all.map((a: any) => a.pathname)))
+      expect(link).to.match(/^\/t\/acme\//)
+    await wim.page.goto(`${app.url}/t/acme/account/profile`)
+    await wim.page.fill('#given_name', 'Wim')
+    await wim.page.click('button:has-text("Save")')
+    await wim.page.waitForURL(`${app.url}/t/acme/account/profile?done=profile`)
+    await wim.page.goto(`${app.url}/account`)
+    await wim.page.locator('#password').waitFor()
+    await wim.close()
   })
 
   it('speaks German, and shows nobody’s account to strangers or forged forms', async () => {
