@@ -105,7 +105,7 @@ async function inUnit(
     ip,
     userAgent,
     placeOf: devices.placeOf(out, { ip, userAgent, deviceToken: devices.deviceToken(out, tenant, ctx.req) }),
-    clientId: typeof ctx.query.client_id === 'string' ? ctx.query.client_id : undefined,
+    clientId: ctx.querystring && typeof ctx.query.client_id === 'string' ? ctx.query.client_id : undefined,
   })
   if (ctx.method === 'POST' && POSTED.has(ctx.path)) return asGet(tenant, ctx)
   await units.run(unit, async () => {
