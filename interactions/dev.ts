@@ -91,5 +91,6 @@ export const mail: PageHandler = async (koa, ctx) => {
 }
 
 function onlyWithoutSmtp(ctx: Parameters<PageHandler>[1]): void {
-  if (ctx.out.config.production || ctx.out.config.smtpUrl) throw fail('NOT_FOUND', 'No such page')
+  if (ctx.out.config.production || (ctx.out.config.smtpUrl && ctx.out.config.smsUrl))
+    throw fail('NOT_FOUND', 'No such page')
 }

@@ -9,6 +9,7 @@ import { createMetrics, type Metrics } from '../adapters/metrics.ts'
 import { createPasswords } from '../adapters/passwords.ts'
 import { createPulse, type Pulse } from '../adapters/pulse.ts'
 import { createSealing } from '../adapters/sealing.ts'
+import { createTexter } from '../adapters/sms.ts'
 import { createSocial } from '../adapters/social.ts'
 import type { Config } from './config.ts'
 import type { Context, EventFields, Outside } from './domain/context.ts'
@@ -55,6 +56,12 @@ export function createDeps(config: Config, databaseUrl: string): Deps {
     passwords,
     limits,
     outbound,
+    texter: createTexter({
+      smsUrl: config.smsUrl,
+      production: config.production,
+      fetch: (url, init) => outbound.fetch(url, init),
+      db,
+    }),
     social: createSocial({ fetch: (url, init) => outbound.fetch(url, init), insecure: !config.production }),
     geo: createGeo(),
     log,

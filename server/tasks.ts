@@ -6,11 +6,14 @@ import { purge as purgeLimits } from '../adapters/limits.ts'
 import type { Deps } from './deps.ts'
 import { type MailJob, send } from './domain/mails.ts'
 import { purge } from './domain/maintenance.ts'
+import { type SmsJob, send as sendText } from './domain/texts.ts'
 import { sendBackchannelLogout } from './oidc/backchannel.ts'
 import type { Providers } from './oidc/providers.ts'
 
 /** Every 5 minutes: expired rows are gone well within the hour. */
 const crontab = '*/5 * * * * clean-up ?max=1'
+
+const SMS_ATTEMPTS = 5
 
 export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Promise<void> }> {
   const { out } = deps
@@ -22,6 +25,10 @@ export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Pr
     onOutcome: (task, outcome, seconds) => deps.metrics.job(task, outcome, seconds),
     tasks: {
       mail: (payload) => send(out, deps.mailer, payload as MailJob),
+      // A code that comes late is of no use.
+      sms: async (payload, attempt) => {
+        if (attempt <= SMS_ATTEMPTS) await sendText(out, out.texter, payload as SmsJob)
+      },
       'backchannel-logout': (payload) => sendBackchannelLogout(out, providers, payload),
       'clean-up': async () => {
         // Its statements may take longer than those of requests.

@@ -10,6 +10,7 @@ import * as identities from './identities.ts'
 import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
+import * as otp from './otp.ts'
 import * as passkeys from './passkeys.ts'
 import * as password from './password.ts'
 import * as passwordPolicy from './password-policy.ts'
@@ -112,6 +113,8 @@ export const plainRows: Row[] = [
   row('POST', '/auth/email/verify', email.verify),
   row('POST', '/auth/resend-verification', email.resendVerification),
   row('POST', '/auth/email/send-verification', email.sendVerification),
+  row('POST', '/auth/otp/send', otp.send),
+  row('POST', '/auth/otp/verify', otp.verify),
   row('POST', '/auth/forgot-password', password.forgot),
   row('POST', '/auth/password/reset-request', password.forgot),
   row('POST', '/auth/reset-password', password.reset),

@@ -7,6 +7,7 @@ import type { Limits } from '../../adapters/limits.ts'
 import type { Logger } from '../../adapters/log.ts'
 import type { Passwords } from '../../adapters/passwords.ts'
 import type { Sealing } from '../../adapters/sealing.ts'
+import type { Texter } from '../../adapters/sms.ts'
 import type { Social } from '../../adapters/social.ts'
 import type { Config } from '../config.ts'
 import { operationsOf } from '../kernel/operation.ts'
@@ -22,6 +23,7 @@ export interface Outside {
   limits: Limits
   outbound: Outbound
   social: Social
+  texter: Texter
   geo: Geo
   log: Logger
   directory: Directory

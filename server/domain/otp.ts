@@ -1,0 +1,129 @@
+/**
+ * One-time codes by mail or SMS: who is signed in proves the own address or number with one; anybody else signs in. By
+ * mail it is the code of the magic link. By SMS only a number that was proven before lets anybody in.
+ */
+import { fail } from '../kernel/errors.ts'
+import { type Proof, person } from './attempts.ts'
+import type { Context } from './context.ts'
+import * as magicLinks from './magic-links.ts'
+import * as secrets from './secrets.ts'
+import * as users from './users.ts'
+
+export interface Target {
+  channel?: 'email' | 'sms' | undefined
+  email?: string | undefined
+  phoneNumber?: string | undefined
+  allowRegistration?: boolean | undefined
+}
+export type To = { channel: 'email'; address: string } | { channel: 'sms'; address: string }
+
+/** Where to. Who is signed in may leave it out, and may name nothing but their own. VALIDATION_ERROR. */
+export function targetOf(ctx: Context, input: Target): To {
+  const user = ownUser(ctx)
+  const channel = input.channel ?? (input.phoneNumber ? 'sms' : 'email')
+  const address =
+    (channel === 'sms' ? (input.phoneNumber ?? user?.phone_number) : (input.email ?? user?.email)) ?? undefined
+  if (!address) throw fail('VALIDATION_ERROR', channel === 'sms' ? 'Send phone_number' : 'Send email')
+  const isOwn =
+    channel === 'sms' ? address === user?.phone_number : users.emailKey(address) === users.emailKey(user?.email ?? '')
+  if (user && !isOwn) throw fail('VALIDATION_ERROR', 'This is not the address or number of your account')
+  return { channel, address }
+}
+
+/** The signed-in person; a client's token proves nobody's mailbox. ACCESS_DENIED without the account scope. */
+function ownUser(ctx: Context) {
+  const { actor } = ctx
+  if (actor?.kind !== 'user') return undefined
+  if (!actor.firstParty && !actor.scopes.has('account'))
+    throw fail('ACCESS_DENIED', 'This access token was not given the account scope', { details: { scope: 'account' } })
+  return actor.user
+}
+
+/** Before the transaction: counts what one mailbox or phone is sent. RATE_LIMITED, ACCESS_DENIED, UNAVAILABLE. */
+export async function prepareSend(ctx: Context, input: Target): Promise<To> {
+  const to = targetOf(ctx, input)
+  if (to.channel === 'email') {
+    await magicLinks.prepare(ctx, { email: to.address })
+    return to
+  }
+  if (!ctx.out.texter.available) throw fail('UNAVAILABLE', 'Text messages are not set up here', { retryAfter: 3600 })
+  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:otp-to:${to.address}`, magicLinks.SEND_LIMIT)
+  if (!state.ok) throw fail('RATE_LIMITED', 'Too many texts to this number', { retryAfter: state.retryAfter })
+  return to
+}
+
+/** Sends the code, or does the same work where nobody may have one. */
+export async function send(ctx: Context, to: To, allowRegistration: boolean | undefined): Promise<void> {
+  if (to.channel === 'email') return magicLinks.request(ctx, { email: to.address, allowRegistration })
+  const own = ownUser(ctx)
+  const user = own ?? (await provenHolder(ctx, to.address))
+  ctx.event('otp.requested', { userId: user?.id, data: { channel: 'sms' } })
+  if (user?.status !== 'active') return ctx.job('nothing', {})
+  const purpose = own ? 'verify' : 'sign_in'
+  ctx.job('sms', { template: 'otp', userId: user.id, to: to.address, purpose, locales: ctx.request.locales })
+}
+
+/** The one person who has proven the number. Two of them are nobody. */
+async function provenHolder(ctx: Context, phoneNumber: string) {
+  const rows = await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id, phone_number: phoneNumber })
+    .whereNotNull('phone_verified_at')
+    .whereNull('deleted_at')
+    .limit(2)
+    .select('id', 'status')
+  return rows.length === 1 ? rows[0] : undefined
+}
+
+/** Before the transaction: the try is counted. INVALID_CODE. */
+export async function prepareVerify(ctx: Context, input: Target & { code: string }): Promise<To & { hash: Buffer }> {
+  const to = targetOf(ctx, input)
+  if (to.channel === 'email')
+    return { ...to, hash: await magicLinks.prepareCode(ctx, { email: to.address, code: input.code }) }
+  const hash = await secrets.checkCode(ctx.out.db, {
+    tenantId: ctx.tenant.id,
+    purpose: 'otp_sms',
+    address: to.address,
+    code: input.code.replace(/\s/g, ''),
+  })
+  if (hash) return { ...to, hash }
+  await ctx.out.recordNow(ctx, 'login.failed', { data: { reason: 'invalid_code', by: 'sms' } })
+  throw magicLinks.wrongCode()
+}
+
+/** Takes the code: a proof for settle(), or undefined after it verified the caller's own address or number. */
+export async function verify(
+  ctx: Context,
+  to: To & { hash: Buffer },
+  allowRegistration: boolean | undefined,
+): Promise<Proof | undefined> {
+  const own = ownUser(ctx)
+  if (to.channel === 'email') {
+    if (!own) return magicLinks.take(ctx, { hash: to.hash }, { allowRegistration })
+    await verifyOwn(ctx, own.id, to, await secrets.consumeHash(ctx.db, ctx.tenant.id, 'magic_link', to.hash))
+    return undefined
+  }
+  const taken = await secrets.consumeHash(ctx.db, ctx.tenant.id, 'otp_sms', to.hash)
+  if (own) {
+    await verifyOwn(ctx, own.id, to, taken?.data.purpose === 'verify' ? taken : undefined)
+    return undefined
+  }
+  const user = taken?.userId && taken.data.purpose === 'sign_in' ? await person(ctx, taken.userId) : undefined
+  if (!user?.phone_verified_at || user.phone_number !== to.address) throw magicLinks.wrongCode()
+  return { user, amr: ['sms'], also: [] }
+}
+
+async function verifyOwn(ctx: Context, userId: string, to: To, taken: secrets.Taken | undefined): Promise<void> {
+  const [where, column] =
+    to.channel === 'sms'
+      ? [{ phone_number: to.address }, 'phone_verified_at']
+      : [{ email_key: users.emailKey(to.address) }, 'email_verified_at']
+  if (taken?.userId !== userId) throw magicLinks.wrongCode()
+  const verified = await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id, id: userId, ...where })
+    .whereNull('deleted_at')
+    .update({ [column as string]: ctx.db.fn.now(), updated_at: ctx.db.fn.now() })
+  if (verified === 0) throw magicLinks.wrongCode()
+  ctx.event(to.channel === 'sms' ? 'phone.verified' : 'email.verified', { userId, data: { how: 'code' } })
+}
