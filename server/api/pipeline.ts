@@ -38,6 +38,9 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
   return ctx
 }
 
+/** Events after which some token no longer stands. */
+const TAKES_AWAY = new Set(['session.ended', 'consent.revoked', 'token.revoked', 'user.deleted'])
+
 /** Runs fn in a transaction; events and jobs are committed with what it wrote. */
 export async function transact<T>(ctx: Context & Pending, fn: (ctx: Context & Pending) => Promise<T>): Promise<T> {
   let kept: Failure | undefined
@@ -46,7 +49,7 @@ export async function transact<T>(ctx: Context & Pending, fn: (ctx: Context & Pe
     const inner = inTransaction(ctx, trx)
     try {
       const value = await fn(inner)
-      ended = inner.events.some(({ type }) => type === 'session.ended')
+      ended = inner.events.some(({ type }) => TAKES_AWAY.has(type))
       await writePending(inner)
       return value
     } catch (error) {
