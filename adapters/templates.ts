@@ -47,6 +47,8 @@ export const mailNames = [
   'account-deleted',
   'identity-linked',
   'identity-unlinked',
+  'welcome',
+  'enrol-mfa',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -68,6 +70,8 @@ const subjects: Record<MailName, string> = {
   'email-change': 'emailChange',
   'email-change-notice': 'emailNotice',
   'account-deleted': 'deleted',
+  welcome: 'welcome',
+  'enrol-mfa': 'enrol',
 }
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })

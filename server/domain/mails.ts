@@ -38,6 +38,9 @@ export interface MailJob {
   to?: string
 }
 
+/** Seconds an invited person has for a first password. */
+const WELCOME_LIFETIME = 7 * 86_400
+
 /** Sends one mail. A user that is gone by now gets none. */
 export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<void> {
   const tenant = await out.directory.byId(job.tenantId)
@@ -82,6 +85,13 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
         link: `${issuer}/reset-password?token=${await mint('reset_password', settings.reset_link_lifetime)}`,
         expires: settings.reset_link_lifetime,
       }
+    case 'welcome':
+      return {
+        link: `${issuer}/reset-password?token=${await mint('reset_password', WELCOME_LIFETIME)}`,
+        expires: WELCOME_LIFETIME,
+      }
+    case 'enrol-mfa':
+      return { link: `${issuer}/` }
     case 'magic-link': {
       const { token, code } = await out.db.transaction((trx) =>
         secrets.createWithCode(trx, {
