@@ -4,12 +4,14 @@ import * as foundation from './0001_foundation.ts'
 import * as limits from './0002_limits.ts'
 import * as signIn from './0003_sign_in.ts'
 import * as hotTables from './0004_hot_tables.ts'
+import * as admin from './0005_admin.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
   '0002_limits': limits,
   '0003_sign_in': signIn,
   '0004_hot_tables': hotTables,
+  '0005_admin': admin,
 }
 
 const source: Knex.MigrationSource<string> = {

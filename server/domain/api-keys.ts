@@ -215,7 +215,9 @@ export async function use(
   const [row] = await named(ctx.db, 'api_key_use', USE, [ctx.tenant.id, sha256(secret), ip])
   if (!row) return undefined
   const { key_id, scopes, key_created_at, key_expires_at, ...user } = row
-  const roles = user.role_ids.map((id: string) => ctx.tenant.roles.get(id)).filter(Boolean)
+  const given = user.role_ids.map((id: string) => ctx.tenant.roles.get(id))
+  // Roles of a client count there only.
+  const roles = given.filter((role: { scope: string } | undefined) => role?.scope === 'tenant')
   const held = new Set<string>(['account', ...roles.flatMap((role: { permissions: string[] }) => role.permissions)])
   return {
     id: key_id,

@@ -29,6 +29,7 @@ export const permissions: Record<string, string> = {
   'webhooks:read': 'See tenant-wide webhooks',
   'webhooks:write': 'Create tenant-wide webhooks',
   'tokens:introspect': 'Introspect tokens of other clients',
+  'realm:manage': 'What sso-api keeps for super administrators',
   'tenants:read': 'See all tenants (default tenant only)',
   'tenants:write': 'Create, change and delete tenants (default tenant only)',
 }
@@ -39,7 +40,9 @@ export const systemRoles = [
     id: ROLE.admin,
     name: 'admin',
     description: 'Manages the people, roles and clients of the tenant',
-    permissions: Object.keys(permissions).filter((p) => !['permissions:write', 'clients:trust', 'tenants:write'].includes(p)),
+    permissions: Object.keys(permissions).filter(
+      (p) => !['realm:manage', 'clients:trust', 'tenants:write'].includes(p),
+    ),
   },
   {
     id: ROLE.superAdmin,
