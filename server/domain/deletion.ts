@@ -1,9 +1,10 @@
 /**
- * Deleting one's own account: at once nobody can use it and its address is free; what is personal is erased for good a
+ * Deleting an account: at once nobody can use it and its address is free; what is personal is erased for good a
  * month later, by the clock.
  */
 import type { Knex } from 'knex'
 import { fail } from '../kernel/errors.ts'
+import { takeTurns } from './authority.ts'
 import type { Context, UserRow } from './context.ts'
 import { ROLE } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
@@ -36,7 +37,7 @@ export async function prepare(
 }
 
 /** Ends the account and everything that opens it. CONFLICT for the last super administrator. */
-export async function remove(ctx: Context, user: UserRow): Promise<void> {
+export async function remove(ctx: Context, user: UserRow, how: 'self' | 'administrator' = 'self'): Promise<void> {
   const mine = { tenant_id: ctx.tenant.id, user_id: user.id }
   await assertNotLast(ctx, user.id)
   const gone = await ctx
@@ -64,21 +65,21 @@ export async function remove(ctx: Context, user: UserRow): Promise<void> {
     .update({ revoked_at: ctx.db.fn.now() })
   // Somebody else's account there may be linked to a new account here.
   await ctx.db('identities').where(mine).delete()
-  ctx.event('user.deleted', { userId: user.id, data: { how: 'self' } })
+  ctx.event('user.deleted', { userId: user.id, data: { how } })
   const locales = [user.locale, ...ctx.request.locales].filter((tag) => tag !== null)
   ctx.job('mail', { template: 'account-deleted', email: user.email, locales, ip: ctx.request.ip })
 }
 
 /** Two who leave at the same moment must not both believe that the other stays. */
 async function assertNotLast(ctx: Context, userId: string): Promise<void> {
-  await ctx.db.raw('select pg_advisory_xact_lock(hashtext(?))', [`super administrators ${ctx.tenant.id}`])
+  await takeTurns(ctx)
   const admins = await ctx
     .db('user_roles as r')
     .join('users as u', (on) => on.on('u.tenant_id', 'r.tenant_id').on('u.id', 'r.user_id'))
     .where({ 'r.tenant_id': ctx.tenant.id, 'r.role_id': ROLE.superAdmin, 'u.status': 'active' })
     .select('u.id')
   if (admins.length === 1 && admins[0].id === userId)
-    throw fail('CONFLICT', 'You are the last super administrator. Make somebody else one first')
+    throw fail('CONFLICT', 'This is the last super administrator. Make somebody else one first')
 }
 
 /**

@@ -1,0 +1,170 @@
+/** People as their administrators see and change them. Nobody changes a person who may do more than they may. */
+import { fail } from '../kernel/errors.ts'
+import { assertHolds, assertMayManage, keepingSuperAdmin, permissionsOf } from './authority.ts'
+import type { Context, UserRow } from './context.ts'
+import * as deletion from './deletion.ts'
+import { ROLE } from './ids.ts'
+import { forgiveFailures } from './login.ts'
+import * as passwords from './passwords.ts'
+import { personOf } from './roles/members.ts'
+import { findMany } from './roles.ts'
+import * as sessions from './sessions.ts'
+import * as users from './users.ts'
+
+/** A row of users with what only administrators are shown. */
+export type ManagedRow = UserRow & { required_actions: string[]; deleted_at: Date | null }
+
+const row = (ctx: Context, id: string) =>
+  ctx.db('users').where({ tenant_id: ctx.tenant.id, id }).whereNull('deleted_at')
+
+export async function get(ctx: Context, id: string): Promise<ManagedRow> {
+  const found = await row(ctx, id).first()
+  if (!found) throw fail('NOT_FOUND', 'No such user')
+  return found
+}
+
+export interface NewPerson extends users.NewUser {
+  nickname?: string | null | undefined
+  picture?: string | null | undefined
+  zoneinfo?: string | null | undefined
+  attributes?: Record<string, unknown> | undefined
+  /** Ids or names; the default role comes along. */
+  roles?: string[] | undefined
+  enabled?: boolean | undefined
+  /** Mails a link to choose a password. */
+  invite: boolean
+}
+
+/** Before the transaction. WEAK_PASSWORD. */
+export async function prepareHash(
+  ctx: Context,
+  password: string | undefined,
+  about: Parameters<typeof passwords.assertStrong>[2],
+): Promise<string | undefined> {
+  if (password === undefined) return undefined
+  passwords.assertStrong(ctx, password, about)
+  return ctx.out.passwords.hash(password)
+}
+
+/** CONFLICT when the address is taken; ACCESS_DENIED for roles that allow more than the caller may. */
+export async function create(ctx: Context, input: NewPerson, hash: string | undefined): Promise<ManagedRow> {
+  const roles = (await findMany(ctx, input.roles ?? [], { scopes: ['tenant', 'client'] })).map(({ id }) => id)
+  assertHolds(ctx, await permissionsOf(ctx, roles))
+  const user = await users.create(ctx, { ...input, roleIds: [...new Set([ROLE.user, ...roles])] })
+  if (hash) await passwords.store(ctx, user.id, hash)
+  const { nickname, picture, zoneinfo } = input
+  const values = { nickname, picture, zoneinfo, ...(input.enabled === false && { status: 'disabled' }) }
+  const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+  if (Object.keys(given).length > 0) await row(ctx, user.id).update(given)
+  if (input.attributes) await users.mergeAttributes(ctx, user.id, input.attributes)
+  if (input.invite) invite(ctx, user.id)
+  return get(ctx, user.id)
+}
+
+/** Mails a link by which the person chooses a first password. */
+export function invite(ctx: Context, userId: string): void {
+  ctx.event('user.invited', { userId })
+  ctx.job('mail', { template: 'welcome', userId, locales: ctx.request.locales })
+}
+
+export interface PersonChange extends users.ProfileChange {
+  email?: string | undefined
+  emailVerified?: boolean | undefined
+  enabled?: boolean | undefined
+  attributes?: Record<string, unknown> | undefined
+}
+
+/** Absent keys stay, null clears. A new address is unverified unless the caller vouches for it. */
+export async function update(ctx: Context, id: string, change: PersonChange): Promise<ManagedRow> {
+  const { email, emailVerified, enabled, attributes, ...profile } = change
+  const before = await get(ctx, id)
+  if (isAdministrative(change)) await assertMay(ctx, 'users:write')
+  await assertMayManage(ctx, id)
+  if (Object.values(profile).some((value) => value !== undefined)) await users.updateProfile(ctx, id, profile)
+  const moved = email !== undefined && users.emailKey(email) !== users.emailKey(before.email)
+  if (moved && (await users.byEmail(ctx.db, ctx.tenant.id, email)))
+    throw fail('CONFLICT', 'There is an account with this e-mail address already')
+  const verified = emailVerified ?? (moved ? false : undefined)
+  if (email !== undefined || verified !== undefined) {
+    await row(ctx, id).update({
+      ...(email !== undefined && { email: email.trim(), email_key: users.emailKey(email) }),
+      ...(verified !== undefined && {
+        email_verified_at: verified ? ctx.db.raw('coalesce(email_verified_at, now())') : null,
+      }),
+      updated_at: ctx.db.fn.now(),
+    })
+    if (moved) {
+      // Links that went to the old address are for that address.
+      await ctx.db('secrets').where({ tenant_id: ctx.tenant.id, user_id: id }).delete()
+      ctx.event('user.email_changed', { userId: id, data: { from: before.email, to: email } })
+    }
+    ctx.event('user.updated', { userId: id, data: { fields: ['email'] } })
+  }
+  if (attributes) await users.mergeAttributes(ctx, id, attributes)
+  if (enabled !== undefined) await setEnabled(ctx, id, enabled)
+  return get(ctx, id)
+}
+
+/** What a person may not change of themselves. */
+const isAdministrative = ({ email, emailVerified, enabled, attributes }: PersonChange) =>
+  email !== undefined || emailVerified !== undefined || enabled !== undefined || attributes !== undefined
+
+async function assertMay(ctx: Context, permission: string): Promise<void> {
+  if (!ctx.actor?.permissions.has(permission))
+    throw fail('ACCESS_DENIED', `This needs the permission ${permission}`, { details: { permission } })
+}
+
+/** A disabled person's sessions and tokens end at once. Doing it twice changes nothing. */
+export async function setEnabled(ctx: Context, id: string, enabled: boolean): Promise<ManagedRow> {
+  const user = await get(ctx, id)
+  await assertMayManage(ctx, id)
+  const status = enabled ? 'active' : 'disabled'
+  if (user.status === status) return user
+  await keepingSuperAdmin(ctx, () => row(ctx, id).update({ status, updated_at: ctx.db.fn.now() }))
+  if (!enabled) await sessions.endAll(ctx, id)
+  ctx.event(enabled ? 'user.enabled' : 'user.disabled', { userId: id })
+  return get(ctx, id)
+}
+
+const FOREVER = '9999-12-31T00:00:00Z'
+
+/** Nobody signs in to it for `seconds`, or until it is unlocked; its sessions end. */
+export async function lock(ctx: Context, id: string, seconds?: number, reason?: string): Promise<ManagedRow> {
+  await get(ctx, id)
+  await assertMayManage(ctx, id)
+  const until = seconds === undefined ? FOREVER : ctx.db.raw('now() + make_interval(secs => ?)', [seconds])
+  await keepingSuperAdmin(ctx, () => row(ctx, id).update({ locked_until: until, updated_at: ctx.db.fn.now() }))
+  await sessions.endAll(ctx, id)
+  ctx.event('user.locked', { userId: id, data: { seconds, reason } })
+  return get(ctx, id)
+}
+
+/** Also forgets failed attempts, which lock by themselves. */
+export async function unlock(ctx: Context, id: string): Promise<ManagedRow> {
+  const user = await get(ctx, id)
+  await assertMayManage(ctx, id)
+  await row(ctx, id).update({ locked_until: null, updated_at: ctx.db.fn.now() })
+  await forgiveFailures(ctx, user.email)
+  ctx.event('user.unlocked', { userId: id })
+  return get(ctx, id)
+}
+
+/** The person is gone at once and the address free; what is left is erased a month later. */
+export async function remove(ctx: Context, id: string): Promise<void> {
+  const user = await get(ctx, id)
+  await assertMayManage(ctx, id)
+  await deletion.remove(ctx, user, 'administrator')
+}
+
+/** With a hash, sets the password; without, mails a link to choose one. */
+export async function resetPassword(ctx: Context, id: string, hash: string | undefined): Promise<void> {
+  const user = await personOf(ctx, id)
+  await assertMayManage(ctx, id)
+  if (hash) {
+    await passwords.change(ctx, user, hash, { how: 'reset' })
+    return forgiveFailures(ctx, user.email)
+  }
+  if (user.status !== 'active') throw fail('CONFLICT', 'This account is disabled')
+  ctx.event('password.reset_requested', { userId: id })
+  ctx.job('mail', { template: 'reset-password', userId: id, locales: ctx.request.locales })
+}

@@ -1,0 +1,126 @@
+/**
+ * The list of users: filters that indexes answer, pages by cursor or offset. A page costs what it holds, however many
+ * users there are: totals are counted up to 10,000 and estimated from the planner's statistics beyond.
+ */
+import { fail } from '../../kernel/errors.ts'
+import type { Context } from '../context.ts'
+import { like } from '../permissions.ts'
+import type { ManagedRow } from '../user-admin.ts'
+import { emailKey } from '../users.ts'
+
+export interface UserFilter {
+  q?: string | undefined
+  status?: 'active' | 'disabled' | 'locked' | 'deleted' | undefined
+  /** Ids of roles, each held directly. */
+  roleIds?: string[] | undefined
+  emailVerified?: boolean | undefined
+  createdAfter?: Date | undefined
+  createdBefore?: Date | undefined
+  lastLoginAfter?: Date | undefined
+  lastLoginBefore?: Date | undefined
+}
+
+/** Column of each sort key, as its index has it. */
+const sorts = {
+  created_at: { column: 'users.created_at', type: 'timestamptz' },
+  last_login_at: { column: `coalesce(users.last_login_at, '-infinity'::timestamptz)`, type: 'timestamptz' },
+  email: { column: 'users.email_key', type: 'text' },
+} as const
+export const SORTS = ['created_at', '-created_at', 'last_login_at', '-last_login_at', 'email', '-email'] as const
+export type Sort = (typeof SORTS)[number]
+
+export interface Window {
+  limit: number
+  offset: number
+  sort: Sort
+  cursor?: string | undefined
+}
+export interface UserPage {
+  items: ManagedRow[]
+  total: number
+  totalEstimated: boolean
+  nextCursor: string | undefined
+}
+
+const COUNTED = 10_000
+
+export async function list(ctx: Context, filter: UserFilter, window: Window): Promise<UserPage> {
+  const descending = window.sort.startsWith('-')
+  const { column, type } = sorts[window.sort.replace('-', '') as keyof typeof sorts]
+  const direction = descending ? 'desc' : 'asc'
+  const page = filtered(ctx, filter)
+    .select('users.*', ctx.db.raw(`${column}::text as sort_key`))
+    .orderByRaw(`users.tenant_id ${direction}, ${column} ${direction}, users.id ${direction}`)
+    .limit(window.limit + 1)
+  if (window.cursor !== undefined) {
+    const { key, id } = open(window)
+    page.whereRaw(`(${column}, users.id) ${descending ? '<' : '>'} (?::${type}, ?::uuid)`, [key, id])
+  } else page.offset(window.offset)
+  const rows = await page
+  const items = rows.slice(0, window.limit)
+  const last = items.at(-1)
+  return {
+    items,
+    ...(await count(ctx, filter)),
+    nextCursor: rows.length > window.limit ? seal(window.sort, last.sort_key, last.id) : undefined,
+  }
+}
+
+function filtered(ctx: Context, filter: UserFilter) {
+  const found = ctx.db('users').where({ 'users.tenant_id': ctx.tenant.id })
+  if (filter.status === 'deleted') found.whereNotNull('users.deleted_at')
+  else found.whereNull('users.deleted_at')
+  if (filter.status === 'active' || filter.status === 'disabled') found.where('users.status', filter.status)
+  if (filter.status === 'locked')
+    found.whereNotNull('users.locked_until').where('users.locked_until', '>', ctx.db.fn.now())
+  if (filter.emailVerified === true) found.whereNotNull('users.email_verified_at')
+  if (filter.emailVerified === false) found.whereNull('users.email_verified_at')
+  if (filter.createdAfter) found.where('users.created_at', '>=', filter.createdAfter)
+  if (filter.createdBefore) found.where('users.created_at', '<', filter.createdBefore)
+  const seen = `coalesce(users.last_login_at, '-infinity'::timestamptz)`
+  if (filter.lastLoginAfter) found.whereRaw(`${seen} >= ?`, [filter.lastLoginAfter])
+  if (filter.lastLoginBefore) found.whereRaw(`${seen} < ?`, [filter.lastLoginBefore])
+  for (const roleId of filter.roleIds ?? [])
+    found.whereIn(
+      'users.id',
+      ctx.db('user_roles').where({ tenant_id: ctx.tenant.id, role_id: roleId }).select('user_id'),
+    )
+  const text = filter.q?.trim()
+  if (text) {
+    const name = `${like(text.replace(/\s+/g, ' '))}%`
+    found.where((q) =>
+      q
+        .whereRaw('users.email_key like ?', [`${like(emailKey(text))}%`])
+        .orWhereRaw(`lower(coalesce(users.given_name, '') || ' ' || coalesce(users.family_name, '')) like lower(?)`, [
+          name,
+        ])
+        .orWhereRaw('(users.family_name is not null and lower(users.family_name) like lower(?))', [name]),
+    )
+  }
+  return found
+}
+
+async function count(ctx: Context, filter: UserFilter): Promise<{ total: number; totalEstimated: boolean }> {
+  const some = filtered(ctx, filter)
+    .select(ctx.db.raw('1'))
+    .limit(COUNTED + 1)
+  const [counted] = (await ctx.db.count({ total: '*' }).from(some.as('some'))) as { total: number }[]
+  const total = Number(counted!.total)
+  if (total <= COUNTED) return { total, totalEstimated: false }
+  const { sql, bindings } = filtered(ctx, filter).select(ctx.db.raw('1')).toSQL()
+  const { rows } = await ctx.db.raw(`explain (format json) ${sql}`, bindings as any)
+  const estimate = rows[0]['QUERY PLAN'][0].Plan['Plan Rows']
+  return { total: Math.max(estimate, COUNTED + 1), totalEstimated: true }
+}
+
+const seal = (sort: Sort, key: string, id: string): string =>
+  Buffer.from(JSON.stringify([sort, key, id])).toString('base64url')
+
+/** VALIDATION_ERROR for a cursor of another sort or none of ours. */
+function open({ cursor, sort }: Window): { key: string; id: string } {
+  try {
+    const [of, key, id] = JSON.parse(Buffer.from(cursor!, 'base64url').toString())
+    if (of === sort && typeof key === 'string' && /^[0-9a-f-]{36}$/.test(id)) return { key, id }
+  } catch {}
+  throw fail('VALIDATION_ERROR', 'cursor: is not one of this list and order')
+}
