@@ -2,7 +2,12 @@
 import { type Row, row } from '../server/kernel/surface.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
+import * as permissions from './permissions.ts'
 import * as resources from './resources.ts'
+import * as roles from './roles.ts'
+import * as userRoles from './user-roles.ts'
+import * as security from './user-security.ts'
+import * as users from './users.ts'
 
 export const plainRows: Row[] = [
   row('GET', '/clients', clients.list, { as: 'clients' }),
@@ -29,3 +34,133 @@ export const v1Rows: Row[] = [
 ]
 
 export const ssoRows: Row[] = []
+
+const list = { as: 'users' }
+const made = { status: 201 }
+
+plainRows.push(
+  row('GET', '/users', users.list, list),
+  row('GET', '/users/{id}', users.get),
+  row('PUT', '/users/{id}', users.update),
+  row('DELETE', '/users/{id}', users.remove),
+  row('GET', '/users/{id}/roles', userRoles.list, { as: 'roles', names: { id: 'user_id' } }),
+  row('POST', '/users/{id}/roles', userRoles.assign, { as: 'roles', names: { id: 'user_id' } }),
+  row('DELETE', '/users/{id}/roles/{roleId}', userRoles.unassign, { names: { id: 'user_id', roleId: 'role' } }),
+  row('GET', '/users/{id}/permissions', userRoles.effective),
+  row('GET', '/roles', roles.list, { as: 'roles' }),
+  row('POST', '/roles', roles.create, made),
+  row('PUT', '/roles/{id}', roles.update, { names: { id: 'role' } }),
+  row('DELETE', '/roles/{id}', roles.remove, { names: { id: 'role' } }),
+  row('GET', '/permissions', permissions.list, { as: 'permissions' }),
+  row('POST', '/permissions', permissions.create, made),
+  row('GET', '/roles/{id}/permissions', roles.listPermissions, { as: 'permissions', names: { id: 'role' } }),
+  row('POST', '/roles/{id}/permissions', roles.allow, { names: { id: 'role' } }),
+  row('DELETE', '/roles/{id}/permissions/{permissionId}', roles.disallow, {
+    names: { id: 'role', permissionId: 'permission' },
+  }),
+  row('POST', '/admin/assign-role', userRoles.assign, { as: 'roles' }),
+  row('POST', '/admin/users/{id}/lock', users.lock),
+  row('POST', '/admin/users/{id}/unlock', users.unlock),
+  row('GET', '/admin/users/{id}/devices', security.listDevices, { as: 'devices' }),
+  row('POST', '/admin/users/{id}/devices/{deviceId}/block', security.blockDevice, { names: { deviceId: 'device_id' } }),
+  row('DELETE', '/admin/users/{id}/devices/{deviceId}/block', security.unblockDevice, {
+    names: { deviceId: 'device_id' },
+  }),
+)
+
+v1Rows.push(
+  row('GET', '/v1/users', users.list, list),
+  row('POST', '/v1/users', users.create, made),
+  row('GET', '/v1/users/{id}', users.get, { permission: 'users:read' }),
+  row('PUT', '/v1/users/{id}', users.update, { permission: 'users:write' }),
+  row('DELETE', '/v1/users/{id}', users.remove),
+  row('POST', '/v1/users/{id}/disable', users.disable),
+  row('POST', '/v1/users/{id}/enable', users.enable),
+  row('POST', '/v1/users/{id}/lock', users.lock),
+  row('POST', '/v1/users/{id}/unlock', users.unlock),
+  row('POST', '/v1/users/{id}/invite', security.invite),
+  row('GET', '/v1/admin/roles', roles.list, { as: 'roles' }),
+  row('POST', '/v1/admin/roles', roles.create, made),
+  row('GET', '/v1/admin/roles/{id}', roles.get, { names: { id: 'role' } }),
+  row('PUT', '/v1/admin/roles/{id}', roles.update, { names: { id: 'role' } }),
+  row('DELETE', '/v1/admin/roles/{id}', roles.remove, { names: { id: 'role' } }),
+  row('GET', '/v1/admin/roles/{id}/permissions', roles.listPermissions, { as: 'permissions', names: { id: 'role' } }),
+  row('POST', '/v1/admin/roles/{id}/permissions', roles.allow, { names: { id: 'role' } }),
+  row('DELETE', '/v1/admin/roles/{id}/permissions/{permissionId}', roles.disallow, {
+    names: { id: 'role', permissionId: 'permission' },
+  }),
+  row('GET', '/v1/admin/permissions', permissions.list, { as: 'permissions' }),
+  row('POST', '/v1/admin/users/{id}/roles', userRoles.assign, { as: 'roles', names: { id: 'user_id' } }),
+  row('DELETE', '/v1/admin/users/{id}/roles/{roleId}', userRoles.unassign, {
+    names: { id: 'user_id', roleId: 'role' },
+  }),
+)
+
+/** What sso-api marks with two locks is for super administrators. */
+const top = { permission: 'realm:manage' }
+const realm = '/api/admin/:realm'
+const person = `${realm}/users/:userId`
+const whose = { names: { userId: 'id' } }
+
+ssoRows.push(
+  row('GET', `${realm}/users`, users.list),
+  row('GET', person, users.get, { ...whose, permission: 'users:read' }),
+  row('POST', `${realm}/users`, users.create, { ...made, ...top }),
+  row('PATCH', person, users.update, { ...whose, permission: 'users:write' }),
+  row('DELETE', person, users.remove, { ...whose, ...top }),
+  row('POST', `${person}/password/reset`, security.resetPassword, { ...whose, ...top }),
+  row('POST', `${person}/password/validate`, security.validatePassword, whose),
+  row('PATCH', `${person}/attributes`, users.updateAttributes, whose),
+  row('POST', `${person}/verify-email`, security.sendVerification, { ...whose, ...top }),
+  row('GET', `${person}/credentials`, security.listCredentials, { ...whose, ...top }),
+  row('DELETE', `${person}/credentials/:type`, security.removeCredential, { ...whose, ...top }),
+  row('POST', `${person}/logout/all`, security.logoutAll, { ...whose, ...top }),
+  row('POST', `${person}/logout`, security.logout, { ...whose, ...top }),
+  row('GET', `${person}/sessions`, security.listSessions, { ...whose, ...top }),
+  row('GET', `${person}/totp/status`, security.totpStatus, { ...whose, ...top }),
+  row('POST', `${person}/totp/require`, security.requireTotp, { ...whose, ...top }),
+  row('POST', `${person}/totp/email`, security.mailTotp, { ...whose, ...top }),
+  row('DELETE', `${person}/totp`, security.removeCredential, { ...whose, ...top, fixed: { type: 'totp' } }),
+  row('GET', `${person}/roles`, userRoles.list),
+  row('GET', `${person}/roles/realm`, userRoles.listRealm),
+  row('POST', `${person}/roles/realm/assign`, userRoles.assignRealm, top),
+  row('POST', `${person}/roles/realm/remove`, userRoles.unassignRealm, top),
+  row('GET', `${person}/roles/client/:clientId`, userRoles.listClient),
+  row('POST', `${person}/roles/client/:clientId/assign`, userRoles.assignClient, top),
+  row('POST', `${person}/roles/client/:clientId/remove`, userRoles.unassignClient, top),
+)
+
+const byName = { names: { roleName: 'role', roleId: 'role' } }
+ssoRows.push(
+  row('GET', `${realm}/roles`, roles.list, { fixed: { scope: 'tenant' } }),
+  row('GET', `${realm}/roles/:roleName`, roles.get, { ...byName, fixed: { scope: 'tenant' } }),
+  row('POST', `${realm}/roles`, roles.create, { ...made, ...top, fixed: { scope: 'tenant' } }),
+  row('PATCH', `${realm}/roles/:roleId`, roles.update, { ...byName, ...top, fixed: { scope: 'tenant' } }),
+  row('DELETE', `${realm}/roles/:roleId`, roles.remove, { ...byName, ...top, fixed: { scope: 'tenant' } }),
+  row('GET', `${realm}/roles/stats`, roles.stats),
+  row('GET', `${realm}/roles/:roleName/users`, roles.holders, byName),
+  row('POST', `${realm}/roles/composite`, roles.createComposite, { ...made, ...top }),
+  row('GET', `${realm}/roles/:roleName/composites`, roles.parts, byName),
+  row('POST', `${realm}/roles/:roleName/composites/add`, roles.addParts, { ...byName, ...top }),
+  row('POST', `${realm}/roles/:roleName/composites/remove`, roles.removeParts, { ...byName, ...top }),
+)
+
+const database = { names: { id: 'role', permId: 'permission' }, fixed: { scope: 'database' } }
+ssoRows.push(
+  row('GET', '/api/permissions', permissions.list),
+  row('GET', '/api/permissions/resources', permissions.resources),
+  row('GET', '/api/permissions/actions', permissions.actions),
+  row('GET', '/api/permissions/:id', permissions.get),
+  row('POST', '/api/permissions', permissions.create, { ...made, ...top }),
+  row('PUT', '/api/permissions/:id', permissions.update, top),
+  row('DELETE', '/api/permissions/:id', permissions.remove, top),
+  row('GET', '/api/db-roles', roles.list, { fixed: { scope: 'database' } }),
+  row('GET', '/api/db-roles/:id', roles.get, database),
+  row('POST', '/api/db-roles', roles.create, { ...made, ...top }),
+  row('PUT', '/api/db-roles/:id', roles.update, { ...database, ...top }),
+  row('DELETE', '/api/db-roles/:id', roles.remove, { ...database, ...top }),
+  row('POST', '/api/db-roles/:id/permissions', roles.allow, { ...database, ...top }),
+  row('DELETE', '/api/db-roles/:id/permissions/:permId', roles.disallow, { ...database, ...top }),
+  row('POST', '/api/db-roles/:id/assign', userRoles.assignHere, { names: { id: 'role' }, ...top }),
+  row('DELETE', '/api/db-roles/:id/users/:userId', userRoles.unassign, { names: { id: 'role' }, ...top }),
+)

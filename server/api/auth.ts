@@ -45,6 +45,7 @@ export const signIn = operation({
   effect: 'write',
   limit: { name: 'login', count: 10, seconds: 900 },
   errors: [
+    'ACCOUNT_LOCKED',
     'VALIDATION_ERROR',
     'INVALID_CREDENTIALS',
     'ACCOUNT_DISABLED',

@@ -6,7 +6,9 @@ import { Overloaded } from '../../adapters/passwords.ts'
 import { networkOf } from '../domain/callers.ts'
 import type { Context, OidcPort, Outside } from '../domain/context.ts'
 import { deviceToken } from '../domain/devices.ts'
+import type { Tenant } from '../domain/directory.ts'
 import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
+import { DEFAULT_TENANT } from '../domain/ids.ts'
 import type { Kernel } from '../kernel/bind.ts'
 import { Failure, fail } from '../kernel/errors.ts'
 import type { Auth } from '../kernel/operation.ts'
@@ -81,9 +83,13 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     async authenticate(koa) {
       const ctx = openContext(out, oidc, koa)
       ctx.actor = await authenticate(ctx, koa)
+      if (koa.params?.realm !== undefined) await findRealm(ctx, koa.params.realm)
       return ctx
     },
-    permit: (ctx, auth, row, input) => permit(ctx, auth, row.permission, input),
+    permit(ctx, auth, row, input) {
+      permit(ctx, auth, row.permission, input)
+      if (input.realm !== undefined) enterRealm(ctx)
+    },
     limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`, limit),
     self: (ctx) => ctx.actor?.userId,
     async within(ctx, effect, fn) {
@@ -95,6 +101,24 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     reply: (ctx) => ctx.reply,
     failure: (error, koa) => toFailure(out, error, koa),
   }
+}
+
+const realms = new WeakMap<Context, Tenant>()
+
+async function findRealm(ctx: Context, slug: string): Promise<void> {
+  const tenant = slug === ctx.tenant.slug ? ctx.tenant : await ctx.out.directory.bySlug(slug)
+  if (tenant) realms.set(ctx, tenant)
+}
+
+/**
+ * The rest of the request happens in the tenant that the path names: the caller's own, or any for who manages tenants from
+ * the default one. After permit(), so that nobody without the permission learns which tenants there are.
+ */
+function enterRealm(ctx: Context): void {
+  const tenant = realms.get(ctx)
+  const mayLeave = ctx.tenant.id === DEFAULT_TENANT && ctx.actor?.permissions.has('tenants:write')
+  if (!tenant || (tenant.id !== ctx.tenant.id && !mayLeave)) throw fail('NOT_FOUND', 'No such realm')
+  ctx.tenant = tenant
 }
 
 /** 401 before 403; permissions only, never role names. */

@@ -3,7 +3,10 @@ import { type Json, type Row, type Surface, snake } from '../kernel/surface.ts'
 import { problem, problemSchema } from './problem.ts'
 
 /** Names the documents use that are not the snake_case of ours. */
-const names: Record<string, Record<string, string>> = { User: { emailVerified: 'is_email_verified' } }
+const names: Record<string, Record<string, string>> = {
+  User: { emailVerified: 'is_email_verified' },
+  ManagedUser: { emailVerified: 'is_email_verified' },
+}
 
 export const plain = (rows: Row[]): Surface => ({
   id: 'plain',

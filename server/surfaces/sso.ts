@@ -15,6 +15,11 @@ const snakedKeys = new Set([
   'clientKeySnake',
 ])
 
+/** Names of people as its profile has them. */
+const renamed: Record<string, Record<string, string>> = {
+  ManagedUser: { givenName: 'firstName', familyName: 'lastName' },
+}
+
 /** The document's three names for a fault on our side. */
 const faults: Record<string, string> = { GET: 'FETCH_FAILED', HEAD: 'FETCH_FAILED', POST: 'CREATION_FAILED' }
 
@@ -22,7 +27,8 @@ export const sso = (rows: Row[]): Surface => ({
   id: 'sso',
   title: 'Gatehouse SSO API',
   name: (resource, key) =>
-    (resource && snaked.has(resource)) || (!resource && snakedKeys.has(key)) ? snake(key) : key,
+    (resource && renamed[resource]?.[key]) ||
+    ((resource && snaked.has(resource)) || (!resource && snakedKeys.has(key)) ? snake(key) : key),
   ok: (data: any) =>
     data && typeof data === 'object' && 'page' in data && 'rest' in data
       ? { success: true, data: data.page, pagination: data.rest }

@@ -19,12 +19,13 @@ ajv.addSchema({ $id: 'api', components: whole.components })
 
 const patterns = allRows.map(({ row }) => ({
   method: row.method,
-  literal: !row.path.includes(':'),
+  order: row.path.replace(/:\w+/g, '\uffff'),
   test: new RegExp(`^${row.path.replace(/[.]/g, '\\.').replace(/:\w+/g, '[^/]+')}$`),
   responses: whole.paths[row.path.replace(/:(\w+)/g, '{$1}')][row.method.toLowerCase()].responses,
   compiled: new Map<string, ValidateFunction>(),
 }))
-patterns.sort((a, b) => Number(b.literal) - Number(a.literal))
+// As the router does: literals before parameters.
+patterns.sort((a, b) => a.order.localeCompare(b.order))
 
 /** Rows answered with success so far in this process, as METHOD and pattern. */
 export const succeeded = new Set<string>()

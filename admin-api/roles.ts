@@ -1,0 +1,289 @@
+/** Administering roles. The same operations serve roles of the tenant and, by fixed `scope`, sso-api's database roles. */
+import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { type Context, operation } from '../server/domain/context.ts'
+import * as composites from '../server/domain/roles/composites.ts'
+import * as members from '../server/domain/roles/members.ts'
+import * as roles from '../server/domain/roles.ts'
+import { fail } from '../server/kernel/errors.ts'
+import {
+  array,
+  boolean,
+  integer,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  page,
+  resource,
+  string,
+  text,
+  uuid,
+} from '../server/kernel/schema.ts'
+import { key, keys, ManagedUser, managedView, Role, RoleDetails, RolePermission, wholePage } from './shapes.ts'
+
+const tag = 'Roles'
+const read = { permission: 'roles:read' }
+const write = { permission: 'roles:write' }
+/** `database` is set by rows: what sso-api calls database roles. */
+const scope = optional(oneOf(['tenant', 'client', 'organization', 'all']))
+const scopesOf = (which: string | undefined): roles.Where => {
+  if (which === 'all') return {}
+  if (which === 'database') return { scopes: ['tenant', 'organization'] }
+  return which === undefined ? {} : { scopes: [which as roles.Scope] }
+}
+const Name = text(100, { pattern: '^[^\\s/][^/]*$' })
+const Description = optional(nullable(text(500)))
+
+/** v1-api's tenant_id: the caller's own, or any for who manages all tenants. */
+async function inTenant(ctx: Context, tenantId: string | undefined): Promise<Context> {
+  if (tenantId === undefined || tenantId === ctx.tenant.id) return ctx
+  const isRoot = ctx.tenant.mountPath === '' && ctx.actor?.permissions.has('tenants:write')
+  const tenant = isRoot ? await ctx.out.directory.byId(tenantId) : undefined
+  if (!tenant) throw fail('NOT_FOUND', 'No such tenant')
+  return { ...ctx, tenant }
+}
+
+async function details(ctx: Context, view: roles.RoleView) {
+  const held = await roles.permissionsOfRole(ctx, view.id)
+  return { ...view, permissions: held.map(({ name }) => name) }
+}
+
+export const list = operation({
+  id: 'roles.list',
+  summary: 'Get all roles',
+  tag,
+  auth: read,
+  effect: 'read',
+  input: object({ ...pageInput, q: optional(text(100, { description: 'Part of the name' })), scope }),
+  output: page(Role),
+  async run(ctx, input) {
+    const window = pageOf(input)
+    const { items, total } = await roles.list(ctx, window, { ...scopesOf(input.scope ?? 'tenant'), q: input.q })
+    return { items, total, count: items.length, ...window }
+  },
+})
+
+export const get = operation({
+  id: 'roles.get',
+  summary: 'Get role details',
+  tag,
+  auth: read,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({ role: key('role'), scope }),
+  output: RoleDetails,
+  run: async (ctx, input) => details(ctx, await roles.get(ctx, input.role, scopesOf(input.scope))),
+})
+
+export const create = operation({
+  id: 'roles.create',
+  summary: 'Create a new role',
+  description: 'Nobody gives a role permissions they do not hold.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['CONFLICT'],
+  input: object({
+    name: Name,
+    description: Description,
+    permissions: optional(array(text(255), { maxItems: 200, description: 'ids or names' })),
+    scope: optional(oneOf(['tenant', 'organization'], { default: 'tenant' })),
+    tenantId: optional(uuid({ description: 'Another tenant, for who manages all of them' })),
+  }),
+  example: { name: 'manager', description: 'Team manager with elevated permissions' },
+  output: RoleDetails,
+  async run(ctx, { tenantId, ...input }) {
+    const inner = await inTenant(ctx, tenantId)
+    return details(inner, await roles.create(inner, input))
+  },
+})
+
+export const update = operation({
+  id: 'roles.update',
+  summary: 'Update role (system roles cannot be modified)',
+  description: 'Absent keys stay, null clears.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'CONFLICT'],
+  input: object({ role: key('role'), name: optional(Name), description: Description, scope }),
+  example: { description: 'Updated description' },
+  output: RoleDetails,
+  run: async (ctx, { role, scope: which, ...change }) =>
+    details(ctx, await roles.update(ctx, role, change, scopesOf(which))),
+})
+
+export const remove = operation({
+  id: 'roles.delete',
+  summary: 'Delete role (system roles cannot be deleted)',
+  description: 'Whoever holds it loses it.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND'],
+  input: object({ role: key('role'), scope }),
+  output: Done,
+  async run(ctx, input) {
+    await roles.remove(ctx, input.role, scopesOf(input.scope))
+    return done('The role is deleted')
+  },
+})
+
+export const listPermissions = operation({
+  id: 'roles.permissions',
+  summary: 'Get permissions assigned to a role',
+  tag,
+  auth: read,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({ role: key('role') }),
+  output: page(RolePermission),
+  run: async (ctx, input) => wholePage(await roles.permissionsOfRole(ctx, input.role)),
+})
+
+export const allow = operation({
+  id: 'roles.allow',
+  summary: 'Assign permissions to a role',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND'],
+  input: object({
+    role: key('role'),
+    scope,
+    permissionId: optional(key('permission')),
+    permissionIds: optional(keys('permissions')),
+    permissions: optional(keys('permissions')),
+  }),
+  example: { permissionId: 'users:read' },
+  output: RoleDetails,
+  async run(ctx, input) {
+    const given = [...(input.permissionIds ?? []), ...(input.permissions ?? [])]
+    if (input.permissionId !== undefined) given.push(input.permissionId)
+    if (given.length === 0) throw fail('VALIDATION_ERROR', 'permission_id is required')
+    const row = await roles.allow(ctx, input.role, given, scopesOf(input.scope))
+    return details(ctx, roles.roleView(row))
+  },
+})
+
+export const disallow = operation({
+  id: 'roles.disallow',
+  summary: 'Remove a permission from a role',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND'],
+  input: object({ role: key('role'), permission: key('permission'), scope }),
+  output: Done,
+  async run(ctx, input) {
+    await roles.disallow(ctx, input.role, input.permission, scopesOf(input.scope))
+    return done('The role does not hold this permission any more')
+  },
+})
+
+export const holders = operation({
+  id: 'roles.users',
+  summary: 'Users in role',
+  description: 'Who holds it directly.',
+  tag,
+  auth: { permission: 'users:read' },
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({ role: key('role'), ...pageInput }),
+  output: page(ManagedUser),
+  async run(ctx, input) {
+    const window = pageOf(input)
+    const { id } = await roles.find(ctx, input.role)
+    const { items, total } = await members.holders(ctx, id, window)
+    return { items: items.map((row) => managedView(row as any)), total, count: items.length, ...window }
+  },
+})
+
+export const stats = operation({
+  id: 'roles.stats',
+  summary: 'Role statistics',
+  tag,
+  auth: read,
+  effect: 'read',
+  input: object({}),
+  output: resource('RoleStatistics', {
+    total: integer(),
+    system: integer(),
+    custom: integer(),
+    composite: integer(),
+    roles: array(
+      object({
+        id: uuid(),
+        name: string(),
+        system: boolean(),
+        composite: boolean(),
+        users: integer(),
+        permissions: integer(),
+      }),
+    ),
+  }),
+  run: (ctx) => members.statistics(ctx, { scopes: ['tenant'] }),
+})
+
+export const createComposite = operation({
+  id: 'roles.create_composite',
+  summary: 'Create composite role',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['CONFLICT', 'NOT_FOUND'],
+  input: object({
+    name: Name,
+    description: Description,
+    roles: optional(keys('roles it contains')),
+    childRoles: optional(keys('roles it contains')),
+    permissions: optional(array(text(255), { maxItems: 200 })),
+  }),
+  example: { name: 'lead', roles: ['user'] },
+  output: RoleDetails,
+  async run(ctx, { roles: some, childRoles, ...input }) {
+    const parts = [...(some ?? []), ...(childRoles ?? [])]
+    if (parts.length === 0) throw fail('VALIDATION_ERROR', 'roles is required')
+    return details(ctx, await composites.createComposite(ctx, { ...input, parts }))
+  },
+})
+
+export const parts = operation({
+  id: 'roles.parts',
+  summary: 'Get composite roles',
+  description: 'The roles it contains directly.',
+  tag,
+  auth: read,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({ role: key('role') }),
+  output: page(Role),
+  run: async (ctx, input) => wholePage(await composites.parts(ctx, input.role)),
+})
+
+const partsInput = object({ role: key('role'), roles: keys('roles') })
+export const addParts = operation({
+  id: 'roles.add_parts',
+  summary: 'Add to composite',
+  description: 'A role cannot contain itself, however far down: CONFLICT.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'CONFLICT'],
+  input: partsInput,
+  example: { roles: ['user'] },
+  output: RoleDetails,
+  run: async (ctx, input) => details(ctx, await composites.add(ctx, input.role, input.roles)),
+})
+export const removeParts = operation({
+  id: 'roles.remove_parts',
+  summary: 'Remove from composite',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND'],
+  input: partsInput,
+  example: { roles: ['user'] },
+  output: RoleDetails,
+  run: async (ctx, input) => details(ctx, await composites.take(ctx, input.role, input.roles)),
+})
