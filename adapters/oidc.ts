@@ -212,7 +212,9 @@ const recent = new Map<string, { at: number; changes: number; row: Promise<any> 
 let changes = 0
 
 /** What was revoked here is refused here at once; other processes follow within a second. */
-export const forgetStandings = (): void => void (changes += 1)
+export function forgetStandings(): void {
+  changes += 1
+}
 export const forgetStanding = (tenantId: string, tokenId: string): void => void recent.delete(`${tenantId} ${tokenId}`)
 
 /**

@@ -109,7 +109,7 @@ export interface Flow {
 
 /** Authorization code with PKCE by pages: signs in (unless the browser is) and allows. Answers the callback address. */
 export async function authorize(
-  app: TestApp,
+  _app: TestApp,
   rp: RelyingParty,
   browser: Browser,
   who: { email: string; password: string },
