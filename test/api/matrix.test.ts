@@ -1,0 +1,153 @@
+/** Who may call what: every row of every surface, for everybody there is. Nothing is done: the bodies are no JSON. */
+import { expect } from 'chai'
+import { ROLE } from '../../server/domain/ids.ts'
+import { systemRoles } from '../../server/domain/policy.ts'
+import { startApp, type TestApp } from '../support/app.ts'
+import { firstStep, withApp } from '../support/mfa.ts'
+import { makeClient, post } from '../support/oauth.ts'
+import { someone, withTenant } from '../support/roles.ts'
+import { allRows, type Bound, isOpen, nameOf } from '../support/rows.ts'
+
+interface Persona {
+  name: string
+  token?: string
+  kind: 'nobody' | 'user' | 'client'
+  permissions: Set<string>
+  /** Our own app: acts with all the person may do, on their own account too. */
+  firstParty: boolean
+  base?: string
+}
+
+const permissionsOf = (role: string) => new Set(systemRoles.find(({ name }) => name === role)!.permissions)
+const NOBODY = { kind: 'nobody', permissions: new Set<string>(), firstParty: false } as const
+const neededFor = ({ row }: Bound): string[] =>
+  [row.permission, typeof row.op.auth === 'object' ? row.op.auth.permission : undefined].filter((p) => p !== undefined)
+
+/** The rule, said a second time and by itself. */
+function expected(bound: Bound, who: Persona): 'in' | 'unauthorized' | 'denied' {
+  if (who.token !== undefined && who.kind === 'nobody') return 'unauthorized'
+  if (isOpen(bound)) return 'in'
+  if (who.kind === 'nobody') return 'unauthorized'
+  if (bound.row.op.auth === 'user' && (who.kind === 'client' || !who.firstParty)) return 'denied'
+  return neededFor(bound).every((permission) => who.permissions.has(permission)) ? 'in' : 'denied'
+}
+
+describe('the authorization matrix', () => {
+  let app: TestApp
+  const personas: Persona[] = []
+  before(async () => {
+    app = await startApp({ TRUST_PROXY: '1' })
+    const person = (name: string, token: string, role: string, base = ''): Persona => ({
+      name,
+      token,
+      kind: 'user',
+      permissions: permissionsOf(role),
+      firstParty: true,
+      base,
+    })
+    const unverified = await someone(app)
+    const user = await someone(app)
+    await app.db('users').where({ id: user.id }).update({ email_verified_at: new Date() })
+    const admin = await someone(app, ROLE.admin)
+    const acme = await withTenant(app, 'acme')
+    const key = await app.call('POST', '/v1/api-keys', {
+      token: admin.accessToken,
+      body: { name: 'narrow', scopes: ['users:read'] },
+    })
+    expect(key.status, JSON.stringify(key.body)).to.equal(201)
+    const half = await someone(app)
+    await withApp(app, half)
+    const waiting = (await firstStep(app, half)).body.mfa_token
+    const client = async (scope: string): Promise<string> => {
+      const fields = { grant_types: ['client_credentials'], redirect_uris: [], scope: 'users:read openid' }
+      const made = await makeClient(app, fields)
+      const { body } = await post(app, '/oauth/token', { grant_type: 'client_credentials', scope }, { client: made })
+      expect(body.access_token, JSON.stringify(body)).to.be.a('string')
+      return body.access_token
+    }
+    const users = new Set(['users:read'])
+    personas.push(
+      { ...NOBODY, name: 'anonymous' },
+      { ...NOBODY, name: 'half-finished login', token: waiting },
+      { ...NOBODY, name: "other tenant's super admin", token: acme.boss.accessToken },
+      person('unverified user', unverified.accessToken, 'user'),
+      person('user', user.accessToken, 'user'),
+      person('admin', admin.accessToken, 'admin'),
+      person('super admin', await app.admin(), 'super_admin'),
+      person("other tenant's super admin at home", acme.boss.accessToken, 'super_admin', '/t/acme'),
+      {
+        name: 'narrow API key',
+        token: key.body.key ?? key.body.secret,
+        kind: 'user',
+        permissions: users,
+        firstParty: false,
+      },
+      {
+        name: 'client with scope',
+        token: await client('users:read'),
+        kind: 'client',
+        permissions: users,
+        firstParty: false,
+      },
+      {
+        name: 'client without scope',
+        token: await client(''),
+        kind: 'client',
+        permissions: new Set(),
+        firstParty: false,
+      },
+    )
+  })
+  after(() => app.close())
+
+  async function observed(bound: Bound, who: Persona): Promise<'in' | 'unauthorized' | 'denied'> {
+    const { method, path } = bound.row
+    const slug = who.base ? 'acme' : 'default'
+    const filled = path.replace(':realm', slug).replace(/:\w+/g, '00000000-0000-4000-8000-000000000000')
+    const response = await fetch(app.url + (who.base ?? '') + filled, {
+      method,
+      redirect: 'manual',
+      headers: { 'content-type': 'application/json', ...(who.token && { authorization: `Bearer ${who.token}` }) },
+      ...(method !== 'GET' && { body: '{"no' }),
+    })
+    const text = await response.text()
+    const body = /json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : {}
+    const code = body.code ?? body.error?.code
+    if (response.status === 401 && code === 'UNAUTHORIZED') return 'unauthorized'
+    if (response.status === 403 && code === 'ACCESS_DENIED') return 'denied'
+    expect(response.status, `${who.name}: ${nameOf(bound)}`).to.be.lessThan(500)
+    return 'in'
+  }
+
+  it('holds for every row and everybody', async function () {
+    this.timeout(120_000)
+    expect(personas.length).to.equal(11)
+    const wrong: string[] = []
+    for (const who of personas) {
+      await app.db('rate_limits').delete()
+      for (let i = 0; i < allRows.length; i += 8) {
+        await Promise.all(
+          allRows.slice(i, i + 8).map(async (bound) => {
+            const [is, should] = [await observed(bound, who), expected(bound, who)]
+            if (is !== should) wrong.push(`${who.name}: ${nameOf(bound)} is ${is}, should be ${should}`)
+          }),
+        )
+      }
+    }
+    expect(wrong).to.deep.equal([])
+  })
+
+  it('lets a realm be entered by its own people and by who manages all tenants only', async () => {
+    const rows = allRows.filter(({ row }) => row.path.includes(':realm') && row.method === 'GET')
+    expect(rows.length).to.be.greaterThan(10)
+    for (const who of personas.filter(({ name }) => name === 'admin' || name.endsWith('at home'))) {
+      for (const bound of rows.filter((row) => expected(row, who) === 'in')) {
+        const other = who.base ? 'default' : 'acme'
+        const path = bound.row.path.replace(':realm', other).replace(/:\w+/g, '00000000-0000-4000-8000-000000000000')
+        const answer = await app.call('GET', (who.base ?? '') + path, { token: who.token! })
+        expect(answer.status, `${who.name}: ${path}`).to.equal(404)
+        expect(answer.body.error.message).to.equal('No such realm')
+      }
+    }
+  })
+})
