@@ -39,6 +39,7 @@ export const mailNames = [
   'locked',
   'mfa-code',
   'factor-changed',
+  'impersonated',
   'passkey-added',
   'passkey-removed',
   'magic-link',
@@ -62,6 +63,7 @@ const subjects: Record<MailName, string> = {
   locked: 'locked',
   'mfa-code': 'mfaCode',
   'factor-changed': 'factor',
+  impersonated: 'impersonated',
   'passkey-added': 'passkeyAdded',
   'passkey-removed': 'passkeyRemoved',
   'magic-link': 'magic',
@@ -82,7 +84,12 @@ export function renderMail(name: MailName, locale: string, data: MailData) {
   const key = `mail.${subjects[name]}`
   // Line breaks in a tenant's name must not become header lines.
   const face = { ...data.branding, name: data.branding.name.replace(/\s+/g, ' ').trim() }
-  const vars = { name: face.name, email: data.email, time: words.duration(data.expires ?? 0), provider: data.provider ?? '' }
+  const vars = {
+    name: face.name,
+    email: data.email,
+    time: words.duration(data.expires ?? 0),
+    provider: data.provider ?? '',
+  }
   const colors = mailColors(data.branding)
   const subject = words.t(`${key}.subject`, vars)
   const say = (part: string) => words.t(part.startsWith('.') ? key + part : part, vars)

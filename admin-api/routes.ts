@@ -1,4 +1,6 @@
 /** Paths of administration, by document. */
+
+import * as impersonation from '../server/api/impersonation.ts'
 import { type Row, row } from '../server/kernel/surface.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
@@ -163,4 +165,10 @@ ssoRows.push(
   row('DELETE', '/api/db-roles/:id/permissions/:permId', roles.disallow, { ...database, ...top }),
   row('POST', '/api/db-roles/:id/assign', userRoles.assignHere, { names: { id: 'role' }, ...top }),
   row('DELETE', '/api/db-roles/:id/users/:userId', userRoles.unassign, { names: { id: 'role' }, ...top }),
+)
+
+// Acting as somebody else, for support.
+v1Rows.push(
+  row('POST', '/v1/admin/users/{id}/impersonate', impersonation.start, { status: 201, names: { id: 'user_id' } }),
+  row('GET', '/v1/admin/impersonation-sessions', impersonation.list, { as: 'sessions' }),
 )

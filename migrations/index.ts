@@ -5,6 +5,7 @@ import * as limits from './0002_limits.ts'
 import * as signIn from './0003_sign_in.ts'
 import * as hotTables from './0004_hot_tables.ts'
 import * as admin from './0005_admin.ts'
+import * as impersonation from './0006_impersonation.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -12,6 +13,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0003_sign_in': signIn,
   '0004_hot_tables': hotTables,
   '0005_admin': admin,
+  '0006_impersonation': impersonation,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -7,6 +7,7 @@ import * as devices from './devices.ts'
 import * as email from './email.ts'
 import * as history from './history.ts'
 import * as identities from './identities.ts'
+import * as impersonation from './impersonation.ts'
 import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
@@ -169,4 +170,10 @@ ssoRows.push(
   row('GET', '/api/account/login-history', history.logins),
   row('GET', '/api/account/security-events', history.securityEvents),
   row('GET', '/api/account/sessions/stats', history.stats),
+)
+
+// Acting as somebody else: the side of whoever holds the token.
+v1Rows.push(
+  row('GET', '/v1/auth/impersonation/status', impersonation.status),
+  row('POST', '/v1/auth/impersonation/end', impersonation.end),
 )

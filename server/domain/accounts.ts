@@ -4,6 +4,7 @@ import type { Context, UserRow } from './context.ts'
 import { newId } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
 import * as passwords from './passwords.ts'
+import { assertOneself } from './recent.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -133,6 +134,7 @@ export async function prepareChange(
   user: UserRow,
   input: { currentPassword: string; newPassword: string },
 ): Promise<string> {
+  assertOneself(ctx)
   await provePassword(ctx, { email: user.email, password: input.currentPassword }).catch((error) => {
     if (error?.code === 'INVALID_CREDENTIALS') throw fail('INVALID_CREDENTIALS', 'The current password is wrong')
     throw error

@@ -11,7 +11,7 @@ import type { Texter } from '../../adapters/sms.ts'
 import type { Social } from '../../adapters/social.ts'
 import type { Config } from '../config.ts'
 import { operationsOf } from '../kernel/operation.ts'
-import type { Proof } from './attempts.ts'
+import type { Person, Proof } from './attempts.ts'
 import type { Directory, Tenant } from './directory.ts'
 
 /** Adapters and process-wide state, made once in server/deps.ts. */
@@ -50,6 +50,8 @@ export interface Actor {
   authTime: number | undefined
   expiresAt: number
   user: UserRow | undefined
+  /** Who really acts, where the token is one of impersonation. */
+  impersonatorId?: string | undefined
 }
 
 export interface UserRow {
@@ -120,6 +122,12 @@ export interface TokenSet {
 export interface OidcPort {
   /** Opens an API session for the user and issues the same kinds of tokens as the token endpoint. */
   signIn(ctx: Context, proof: Proof, details?: { clientId?: string | undefined }): Promise<TokenSet>
+  /** An API session and access token of `user` that names who really acts; no refresh token. `lifetime` in seconds. */
+  impersonate(
+    ctx: Context,
+    user: Person,
+    details: { impersonatorId: string; lifetime: number },
+  ): Promise<{ tokens: TokenSet; sessionId: string }>
   /** Throws VALIDATION_ERROR for metadata the provider would refuse. */
   checkClient(ctx: Context, metadata: Record<string, unknown>): void
   /** The token endpoint's refresh_token grant. */

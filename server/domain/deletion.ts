@@ -8,7 +8,7 @@ import { takeTurns } from './authority.ts'
 import type { Context, UserRow } from './context.ts'
 import { ROLE } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
-import { assertRecent } from './recent.ts'
+import { assertOneself, assertRecent } from './recent.ts'
 import * as sessions from './sessions.ts'
 import { emailKey } from './users.ts'
 
@@ -28,6 +28,7 @@ export async function prepare(
     throw fail('VALIDATION_ERROR', 'Type the e-mail address of the account to confirm', {
       details: [{ field: 'confirmation', message: 'must be the e-mail address of the account' }],
     })
+  assertOneself(ctx)
   if (input.password === undefined) return assertRecent(ctx)
   await provePassword(ctx, { email: user.email, password: input.password }).catch((error) => {
     if (error?.code === 'INVALID_CREDENTIALS') throw fail('INVALID_CREDENTIALS', 'The password is wrong')

@@ -16,14 +16,14 @@ export function takeEvents(ctx: Context & Pending): EventRow[] {
   return ctx.events.splice(0).map((event) => ({
     id: newId(),
     type: event.type,
-    actorId: ctx.actor?.userId ?? event.userId,
+    actorId: ctx.actor?.impersonatorId ?? ctx.actor?.userId ?? event.userId,
     userId: event.userId,
     clientId: event.clientId ?? ctx.actor?.clientId,
     sessionId: event.sessionId ?? ctx.actor?.sessionId,
     ip: ctx.request.ip,
     userAgent: ctx.request.userAgent,
     requestId: ctx.request.id,
-    data: event.data,
+    data: ctx.actor?.impersonatorId ? { ...event.data, impersonated: true } : event.data,
   }))
 }
 

@@ -12,8 +12,14 @@ export interface SessionProof {
   amr: string[]
 }
 
+/** ACCESS_DENIED while acting as somebody else: how people sign in is theirs to change. */
+export function assertOneself(ctx: Context): void {
+  if (ctx.actor?.impersonatorId) throw fail('ACCESS_DENIED', 'This cannot be done while acting as somebody else')
+}
+
 /** When and how the session of the caller's token was signed in. */
 export async function sessionProof(ctx: Context): Promise<SessionProof> {
+  assertOneself(ctx)
   const row = ctx.actor?.sessionId
     ? await ctx
         .db('sessions')

@@ -146,5 +146,6 @@ async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, 
     authTime: claims.auth_time as number | undefined,
     expiresAt: claims.exp,
     user: standing.user,
+    impersonatorId: claims.act?.sub,
   }
 }

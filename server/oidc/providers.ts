@@ -4,7 +4,7 @@ import { inject } from 'light-my-request'
 import type { Provider } from 'oidc-provider'
 import { flush, newUnit, units } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
-import { acrOf, noteSignIn } from '../domain/attempts.ts'
+import { acrOf, noteSignIn, type Person } from '../domain/attempts.ts'
 import type { Context, OidcPort, Outside, TokenSet } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
@@ -40,6 +40,33 @@ export function createProviders(out: Outside, pages: ProviderPages): Providers {
 /** Scopes of a direct login: all that our own API and userinfo know. */
 const DIRECT_SCOPE = 'openid profile email phone address roles permissions tenant account'
 
+/** A session outside any browser, its grant, and what tokens of it have in common. */
+async function openSession(
+  models: any,
+  user: Person,
+  { clientId, amr, lifetime }: { clientId: string; amr: string[]; lifetime: number },
+) {
+  const client = await models.Client.find(clientId)
+  const session = new models.Session({})
+  session.loginAccount({ accountId: user.id, amr, acr: acrOf(amr) })
+  const grant = new models.Grant({ accountId: user.id, clientId })
+  grant.addOIDCScope(DIRECT_SCOPE)
+  const grantId = await saveGrant(grant, session.uid)
+  session.ensureClientContainer(clientId)
+  session.grantIdFor(clientId, grantId)
+  await session.save(lifetime)
+  const token = {
+    accountId: user.id,
+    client,
+    grantId,
+    gty: 'password',
+    sessionUid: session.uid,
+    sid: session.uid,
+    expiresWithSession: true,
+  }
+  return { session, token }
+}
+
 export const createOidcPort = (providers: Providers): OidcPort => ({
   async signIn(ctx, proof, { clientId = DIRECT_CLIENT } = {}) {
     const models = providers.of(ctx.tenant).provider as any
@@ -56,24 +83,8 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
     })
     unit.people.set(user.id, user)
     return units.run(unit, async () => {
-      const client = await models.Client.find(clientId)
-      const session = new models.Session({})
-      session.loginAccount({ accountId: user.id, amr, acr: acrOf(amr) })
-      const grant = new models.Grant({ accountId: user.id, clientId })
-      grant.addOIDCScope(DIRECT_SCOPE)
-      const grantId = await saveGrant(grant, session.uid)
-      session.ensureClientContainer(clientId)
-      session.grantIdFor(clientId, grantId)
-      await session.save(ctx.tenant.settings.refresh_token_lifetime)
-      const common = {
-        accountId: user.id,
-        client,
-        grantId,
-        gty: 'password',
-        sessionUid: session.uid,
-        sid: session.uid,
-        expiresWithSession: true,
-      }
+      const lifetime = ctx.tenant.settings.refresh_token_lifetime
+      const { session, token: common } = await openSession(models, user, { clientId, amr, lifetime })
       const access = new models.AccessToken({ ...common, scope: DIRECT_SCOPE })
       const refresh = new models.RefreshToken({
         ...common,
@@ -93,6 +104,30 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
       unit.events.push(...takeEvents(ctx as Context & Pending))
       await flush(unit)
       return tokens
+    })
+  },
+
+  async impersonate(ctx, user, { impersonatorId, lifetime }) {
+    const models = providers.of(ctx.tenant).provider as any
+    const { ip, userAgent } = ctx.request
+    const unit = newUnit({
+      tenantId: ctx.tenant.id,
+      db: ctx.db,
+      ip,
+      userAgent,
+      clientId: DIRECT_CLIENT,
+      sessionKind: 'api',
+    })
+    return units.run(unit, async () => {
+      const opened = await openSession(models, user, { clientId: DIRECT_CLIENT, amr: ['imp'], lifetime })
+      const access = new models.AccessToken({ ...opened.token, scope: DIRECT_SCOPE, expiresIn: lifetime })
+      access.act = { sub: impersonatorId }
+      const accessToken = await access.save()
+      await flush(unit)
+      return {
+        sessionId: opened.session.uid,
+        tokens: { accessToken, refreshToken: undefined, tokenType: 'Bearer', expiresIn: lifetime, scope: DIRECT_SCOPE },
+      }
     })
   },
 

@@ -1,0 +1,97 @@
+import { expect } from 'chai'
+import { decodeJwt } from 'jose'
+import { DEFAULT_TENANT, ROLE } from '../../server/domain/ids.ts'
+import { type Person, startApp, type TestApp } from '../support/app.ts'
+
+describe('acting as somebody else', () => {
+  let app: TestApp
+  let root: string
+  let ada: Person
+  before(async () => {
+    app = await startApp()
+    ada = await app.person('ada@example.com')
+    root = await app.admin()
+  })
+  after(() => app.close())
+  const impersonate = (token: string, id: string, body: object = { reason: 'Support ticket #12345' }) =>
+    app.call('POST', `/v1/admin/users/${id}/impersonate`, { token, body })
+
+  it('gives a token that says who really acts, and tells the person', async () => {
+    const { status, body } = await impersonate(root, ada.id)
+    expect(status).to.equal(201)
+    expect(body).to.not.have.property('refresh_token')
+    const claims = decodeJwt(body.access_token)
+    expect(claims.sub).to.equal(ada.id)
+    expect(claims.exp! - claims.iat!).to.be.at.most(3600)
+    const admin = await app.db('users').where({ email_key: 'root@example.com' }).first('id')
+    expect(claims.act).to.deep.equal({ sub: admin.id })
+    const me = await app.call('GET', '/v1/auth/me', { token: body.access_token })
+    expect(me.body.email).to.equal('ada@example.com')
+    const now = await app.call('GET', '/v1/auth/impersonation/status', { token: body.access_token })
+    expect(now.body).to.include({
+      is_impersonation: true,
+      reason: 'Support ticket #12345',
+      impersonator_email: 'root@example.com',
+    })
+    const own = await app.call('GET', '/v1/auth/impersonation/status', { token: ada.accessToken })
+    expect(own.body).to.deep.equal({ is_impersonation: false })
+    await app.smtp.waitFor('ada@example.com', /act in your account|acting in your account/)
+  })
+
+  it('writes in every event who really acted', async () => {
+    const { body } = await impersonate(root, ada.id)
+    await app.call('PUT', '/users/me', { token: body.access_token, body: { given_name: 'Ada' } })
+    const admin = await app.db('users').where({ email_key: 'root@example.com' }).first('id')
+    const event = await app.db('events').where({ type: 'user.updated', user_id: ada.id }).first()
+    expect(event.actor_id).to.equal(admin.id)
+    expect(event.data.impersonated).to.equal(true)
+  })
+
+  it('cannot change how the person signs in, nor go on to a third', async () => {
+    const { body } = await impersonate(root, ada.id)
+    const token = body.access_token
+    const before = await app.db('credentials').where({ user_id: ada.id })
+    const tries = [
+      app.call('POST', '/v1/auth/change-password', {
+        token,
+        body: { current_password: ada.password, new_password: 'Another-Password-123!' },
+      }),
+      app.call('POST', '/v1/api-keys', { token, body: { name: 'mine now' } }),
+      app.call('POST', '/v1/auth/mfa/setup', { token }),
+      app.call('POST', '/v1/auth/mfa/webauthn/register/begin', { token }),
+      app.call('POST', '/v1/account/email', { token, body: { email: 'evil@example.com' } }),
+    ]
+    for (const { status } of await Promise.all(tries)) expect(status).to.equal(403)
+    expect(await app.db('credentials').where({ user_id: ada.id })).to.deep.equal(before)
+    expect(await app.db('api_keys')).to.have.length(0)
+  })
+
+  it('is ended by who acts, and by the person; the person’s own sessions go on', async () => {
+    const first = (await impersonate(root, ada.id)).body
+    expect((await app.call('POST', '/v1/auth/impersonation/end', { token: first.access_token })).status).to.equal(200)
+    expect((await app.call('GET', '/v1/auth/me', { token: first.access_token })).status).to.equal(401)
+    expect((await app.call('GET', '/v1/auth/me', { token: ada.accessToken })).status).to.equal(200)
+    const second = (await impersonate(root, ada.id)).body
+    const id = second.impersonation.id
+    expect((await app.call('DELETE', `/sessions/${id}`, { token: ada.accessToken })).status).to.equal(200)
+    expect((await app.call('GET', '/v1/auth/me', { token: second.access_token })).status).to.equal(401)
+    const none = await app.call('POST', '/v1/auth/impersonation/end', { token: ada.accessToken })
+    expect(none.status).to.equal(409)
+    const { body } = await app.call('GET', '/v1/admin/impersonation-sessions', { token: root })
+    expect(body.sessions.find((s: any) => s.id === id)).to.include({ user_id: ada.id, active: false })
+  })
+
+  it('is not given to people without the permission, of somebody with more rights, nor without a reason', async () => {
+    const bea = await app.person('bea@example.com')
+    const admin = await app.db('users').where({ email_key: 'root@example.com' }).first('id')
+    expect((await impersonate(bea.accessToken, ada.id)).status).to.equal(403)
+    await app.db('user_roles').insert({ tenant_id: DEFAULT_TENANT, user_id: bea.id, role_id: ROLE.admin })
+    await new Promise((resolve) => setTimeout(resolve, 1100))
+    expect((await impersonate(bea.accessToken, ada.id)).status).to.equal(201)
+    expect((await impersonate(bea.accessToken, admin.id)).status).to.equal(403)
+    expect((await impersonate(root, ada.id, {})).status).to.equal(400)
+    expect((await impersonate(root, ada.id, { reason: '   ' })).status).to.equal(400)
+    const started = await app.db('sessions').where({ user_id: admin.id }).whereNotNull('impersonator_id')
+    expect(started).to.have.length(0)
+  })
+})
