@@ -170,7 +170,8 @@ export async function find(
     .where('tries', '<', TRIES)
   if (by.mfaToken) live.where({ token_hash: sha256(by.mfaToken) })
   else if (by.interactionId) live.where({ interaction_id: by.interactionId })
-  else if (by.userId && ctx.tenant.settings.mfa_by_user_id) live.where({ user_id: by.userId, caller_hash: callerHash(ctx), interaction_id: null })
+  else if (by.userId && ctx.tenant.settings.mfa_by_user_id)
+    live.where({ user_id: by.userId, caller_hash: callerHash(ctx), interaction_id: null })
   else throw gone()
   const rows = await live.orderBy('created_at', 'desc').limit(2)
   const row = rows[0]
