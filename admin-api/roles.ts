@@ -72,6 +72,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object({ role: key('role'), scope }),
   output: RoleDetails,
+  version: (ctx, input, lock) => roles.versionOf(ctx, input.role, scopesOf(input.scope), lock),
   run: async (ctx, input) => details(ctx, await roles.get(ctx, input.role, scopesOf(input.scope))),
 })
 
@@ -109,6 +110,7 @@ export const update = operation({
   input: object({ role: key('role'), name: optional(Name), description: Description, scope }),
   example: { description: 'Updated description' },
   output: RoleDetails,
+  version: (ctx, input, lock) => roles.versionOf(ctx, input.role, scopesOf(input.scope), lock),
   run: async (ctx, { role, scope: which, ...change }) =>
     details(ctx, await roles.update(ctx, role, change, scopesOf(which))),
 })
@@ -123,6 +125,7 @@ export const remove = operation({
   errors: ['NOT_FOUND'],
   input: object({ role: key('role'), scope }),
   output: Done,
+  version: (ctx, input, lock) => roles.versionOf(ctx, input.role, scopesOf(input.scope), lock),
   async run(ctx, input) {
     await roles.remove(ctx, input.role, scopesOf(input.scope))
     return done('The role is deleted')
@@ -157,6 +160,7 @@ export const allow = operation({
   }),
   example: { permissionId: 'users:read' },
   output: RoleDetails,
+  version: (ctx, input, lock) => roles.versionOf(ctx, input.role, scopesOf(input.scope), lock),
   async run(ctx, input) {
     const given = [...(input.permissionIds ?? []), ...(input.permissions ?? [])]
     if (input.permissionId !== undefined) given.push(input.permissionId)
@@ -175,6 +179,7 @@ export const disallow = operation({
   errors: ['NOT_FOUND'],
   input: object({ role: key('role'), permission: key('permission'), scope }),
   output: Done,
+  version: (ctx, input, lock) => roles.versionOf(ctx, input.role, scopesOf(input.scope), lock),
   async run(ctx, input) {
     await roles.disallow(ctx, input.role, input.permission, scopesOf(input.scope))
     return done('The role does not hold this permission any more')

@@ -102,6 +102,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: uuid() }),
   output: ManagedUser,
+  version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
   run: async (ctx, { id }) => managedView(await people.get(ctx, id)) as any,
 })
 
@@ -145,6 +146,7 @@ export const update = operation({
   input: object({ id: uuid(), email: optional(email()), ...profile, ...managed }),
   example: { givenName: 'Ada', familyName: 'Lovelace' },
   output: ManagedUser,
+  version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
   run: async (ctx, { id, ...change }) => managedView(await people.update(ctx, id, named(change))) as any,
 })
 
@@ -159,6 +161,7 @@ export const updateAttributes = operation({
   input: object({ id: uuid(), attributes: record(anything(), { maxProperties: 100 }) }),
   example: { attributes: { department: 'Engineering' } },
   output: ManagedUser,
+  version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
   run: async (ctx, { id, attributes }) => managedView(await people.update(ctx, id, { attributes })) as any,
 })
 
@@ -172,6 +175,7 @@ export const remove = operation({
   errors: ['NOT_FOUND', 'CONFLICT'],
   input: object({ id: uuid() }),
   output: Done,
+  version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
   async run(ctx, { id }) {
     await people.remove(ctx, id)
     return done('The user is deleted')

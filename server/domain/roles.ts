@@ -232,3 +232,11 @@ export async function disallow(ctx: Context, key: string, permission: string, wh
   if (gone === 0) throw fail('NOT_FOUND', 'The role does not hold this permission')
   ctx.event('role.permissions_removed', { data: { id: row.id, name: row.name, permissions: [name] } })
 }
+
+/** Of the row and of all that it allows. `lock` holds off other changes until the transaction ends. */
+export async function versionOf(ctx: Context, key: string, where: Where, lock: boolean): Promise<string> {
+  const row = await find(ctx, key, where)
+  if (lock) await all(ctx).where({ id: row.id }).forUpdate().first('id')
+  const { name, description, updated_at } = lock ? await find(ctx, row.id) : row
+  return JSON.stringify([row.id, name, description, updated_at, await permissionsOf(ctx, [row.id])])
+}

@@ -23,6 +23,14 @@ export async function get(ctx: Context, id: string): Promise<ManagedRow> {
   return found
 }
 
+/** Grows with every change of the row but a sign-in. `lock` holds off other changes until the transaction ends. */
+export async function versionOf(ctx: Context, id: string, lock: boolean): Promise<string> {
+  const query = row(ctx, id).first(ctx.db.raw('updated_at::text as version'))
+  const found = await (lock ? query.forUpdate() : query)
+  if (!found) throw fail('NOT_FOUND', 'No such user')
+  return `${id} ${found.version}`
+}
+
 export interface NewPerson extends users.NewUser {
   nickname?: string | null | undefined
   picture?: string | null | undefined

@@ -5,6 +5,7 @@ import addFormats from 'ajv-formats'
 import type { Context as KoaContext, Middleware } from 'koa'
 import { readForm, readJson, refuseNul } from './body.ts'
 import { type Failure, fail } from './errors.ts'
+import { assertMatch, etagOf, names } from './etag.ts'
 import type { Auth, Limit, Operation } from './operation.ts'
 import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
 
@@ -72,7 +73,18 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
       check(isForm(koa, row) ? validForm : valid, raw)
       const input = { ...decode(raw), ...row.fixed, ...(row.self && { [row.self]: self }) }
       const prepared = await op.prepare?.(ctx, input)
-      const result = await kernel.within(ctx, op.effect, (inner) => op.run(inner, input, prepared))
+      let version: string | undefined
+      const result = await kernel.within(ctx, op.effect, async (inner) => {
+        if (op.version && op.effect === 'write') assertMatch(koa.get('if-match'), await op.version(inner, input, true))
+        const value = await op.run(inner, input, prepared)
+        if (op.version && row.method !== 'DELETE') version = await op.version(inner, input, false)
+        return value
+      })
+      if (version !== undefined) koa.set('ETag', etagOf(version))
+      if (version !== undefined && row.method === 'GET' && names(koa.get('if-none-match'), etagOf(version))) {
+        koa.status = 304
+        return
+      }
       const { cookies, redirect } = kernel.reply(ctx)
       if (cookies.length > 0) koa.append('Set-Cookie', cookies)
       if (redirect !== undefined) {

@@ -131,6 +131,7 @@ function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json
   codes.add('VALIDATION_ERROR')
   if (op.auth !== 'anyone' || row.permission) codes.add('UNAUTHORIZED').add('ACCESS_DENIED')
   if (op.limit) codes.add('RATE_LIMITED')
+  if (op.version && op.effect === 'write') codes.add('PRECONDITION_FAILED')
   codes.add('UNAVAILABLE')
   const byStatus: Record<number, string[]> = {}
   for (const code of codes) {

@@ -26,6 +26,11 @@ export interface Operation<C = any, I extends ObjectSchema = any, O extends Sche
   readonly limit?: Limit
   /** Example request body, in this operation's own (camelCase) keys. */
   readonly example?: unknown
+  /**
+   * The version of what it is about, for ETag, If-Match and If-None-Match. `lock` when a change follows: whoever asks next
+   * must wait for it.
+   */
+  version?(ctx: C, input: Static<I>, lock: boolean): Promise<string>
   /** Slow or outside work (argon2, another server's HTTP) before the transaction opens. */
   prepare?(ctx: C, input: Static<I>): Promise<P>
   run(ctx: C, input: Static<I>, prepared: P): Promise<Static<O>>

@@ -304,6 +304,25 @@ describe('administration of users', () => {
     await pause(1100)
   })
 
+  it('refuses a change of what was changed meanwhile, if it is asked to (If-Match)', async () => {
+    const token = anna.accessToken
+    const at = `/v1/users/${ben.id}`
+    const read = await app.call('GET', at, { token })
+    const etag = read.headers.get('etag')!
+    expect(etag).to.match(/^"[\w-]{22}"$/)
+    const again = await fetch(app.url + at, { headers: { authorization: `Bearer ${token}`, 'if-none-match': etag } })
+    expect(again.status).to.equal(304)
+    const write = (nickname: string, match: string) =>
+      app.call('PUT', at, { token, body: { nickname }, headers: { 'if-match': match } })
+    const both = await Promise.all([write('one', etag), write('two', etag)])
+    expect(both.map(({ status }) => status).sort()).to.deep.equal([200, 412])
+    const won = both.find(({ status }) => status === 200)!
+    expect(won.headers.get('etag')).to.not.equal(etag)
+    expect((await app.call('GET', at, { token })).headers.get('etag')).to.equal(won.headers.get('etag'))
+    expectProblem(await app.call('DELETE', at, { token, headers: { 'if-match': etag } }), 412, 'PRECONDITION_FAILED')
+    expect((await write('three', '*')).body.nickname).to.equal('three')
+  })
+
   it('refuses fields it does not know, and ids that are none', async () => {
     const token = root
     for (const body of [{ tenant_id: acme.id }, { status: 'deleted' }, { password: 'x' }, { created_at: null }])
