@@ -11,5 +11,8 @@ export function keepDevice(koa: KoaContext, ctx: Context): void {
   ctx.request.deviceToken ??= devices.newToken()
   const secure = ctx.out.config.publicUrl.startsWith('https:') ? '; Secure' : ''
   const cookie = `${devices.cookieName(ctx.out, ctx.tenant)}=${ctx.request.deviceToken}`
-  koa.append('Set-Cookie', `${cookie}; Path=/; Max-Age=${MEMORY}; HttpOnly; SameSite=Lax${secure}`)
+  koa.append(
+    'Set-Cookie',
+    `${cookie}; Path=${ctx.tenant.mountPath || '/'}; Max-Age=${MEMORY}; HttpOnly; SameSite=Lax${secure}`,
+  )
 }

@@ -19,9 +19,12 @@ export const isToken = (value: unknown): value is string => typeof value === 'st
 /** A secret for a browser or app that has none yet. */
 export const newToken = (): string => randomToken()
 
+/** __Host- asks for the path /; a mounted tenant's cookie stays below its address. */
+const prefixOf = (tenant: Tenant) => (tenant.mountPath ? '__Secure-' : '__Host-')
+
 /** The cookie's name; with https no sibling host can plant one. */
 export const cookieName = (out: Pick<Outside, 'config'>, tenant: Tenant): string =>
-  `${out.config.publicUrl.startsWith('https:') ? '__Host-' : ''}gh_device${tenant.mountPath ? `_${tenant.slug}` : ''}`
+  `${out.config.publicUrl.startsWith('https:') ? prefixOf(tenant) : ''}gh_device${tenant.mountPath ? `_${tenant.slug}` : ''}`
 
 interface Headers {
   headers: Record<string, string | string[] | undefined>
