@@ -64,7 +64,7 @@ export const list = operation({
     limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
     offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
     cursor: optional(text(2000)),
-    sort: optional(oneOf(SORTS, { default: '-created_at' })),
+    sort: optional(oneOf(SORTS, { description: '-created_at; -last_login_at where last logins are asked for' })),
     q: optional(text(200, { description: 'Beginning of the address, the name or the family name' })),
     status: optional(oneOf(['active', 'disabled', 'locked', 'deleted'])),
     role: optional(text(255, { description: 'id or name of a role held directly' })),
@@ -86,7 +86,8 @@ export const list = operation({
     },
     { page: true },
   ),
-  async run(ctx, { limit = 50, offset = 0, sort = '-created_at', cursor, role, ...filter }) {
+  async run(ctx, { limit = 50, offset = 0, sort: wanted, cursor, role, ...filter }) {
+    const sort = wanted ?? (filter.lastLoginAfter || filter.lastLoginBefore ? '-last_login_at' : '-created_at')
     const roleIds = role === undefined ? [] : [(await roles.find(ctx, role)).id]
     const { items, ...rest } = await listUsers(ctx, { ...filter, roleIds }, { limit, offset, sort, cursor })
     return { items: items.map(managedView), limit, offset, count: items.length, ...rest } as any
