@@ -56,6 +56,12 @@ const metadata = {
   initiateLoginUri: optional(nullable(uri())),
   backchannelLogoutUri: optional(nullable(uri())),
   backchannelLogoutSessionRequired: optional(boolean()),
+  callbackMode: optional(
+    oneOf(['json', 'cookies'], {
+      description: 'How GET /api/auth/callback/{client} hands over tokens: as JSON (default), or as HttpOnly cookies',
+    }),
+  ),
+  callbackRedirectUri: optional(nullable(uri({ description: 'Where the callback leads with callback_mode cookies' }))),
   allowedOrigins: optional(nullable(array(text(300, { pattern: '^https?://[^\\s/?#*@]+$' }), { maxItems: 100 }))),
 }
 const policy = {

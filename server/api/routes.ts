@@ -18,6 +18,7 @@ import * as passwordPolicy from './password-policy.ts'
 import * as profile from './profile.ts'
 import * as sessions from './sessions.ts'
 import * as social from './social.ts'
+import * as ssoLogin from './sso-login.ts'
 
 export const v1Rows: Row[] = [
   row('POST', '/v1/auth/register', auth.register, { status: 201 }),
@@ -176,4 +177,9 @@ ssoRows.push(
 v1Rows.push(
   row('GET', '/v1/auth/impersonation/status', impersonation.status),
   row('POST', '/v1/auth/impersonation/end', impersonation.end),
+)
+
+ssoRows.push(
+  row('GET', '/api/auth/login/:client', ssoLogin.login),
+  row('GET', '/api/auth/callback/:client', ssoLogin.callback),
 )

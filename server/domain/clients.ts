@@ -243,6 +243,18 @@ function checkPolicy(policy: ClientPolicy, metadata: ClientMetadata): void {
   if (policy.requirePkce === false && metadata.token_endpoint_auth_method === 'none') {
     throw fail('VALIDATION_ERROR', 'require_pkce: only a confidential client can be exempt from PKCE')
   }
+  checkCallback(metadata)
+}
+
+/** Cookies of the callback are for browsers' clients, and lead to one address that an administrator chose. */
+function checkCallback(metadata: ClientMetadata): void {
+  const { callback_mode: mode, callback_redirect_uri: uri, token_endpoint_auth_method: method } = metadata
+  if (uri && !/^https?:$/.test(URL.parse(String(uri))?.protocol ?? ''))
+    throw fail('VALIDATION_ERROR', 'callback_redirect_uri: must be an http or https address')
+  if (mode !== 'cookies') return
+  if (!uri) throw fail('VALIDATION_ERROR', 'callback_redirect_uri: is required with callback_mode cookies')
+  if (method !== 'none')
+    throw fail('VALIDATION_ERROR', 'callback_mode: cookies are for clients with token_endpoint_auth_method none')
 }
 
 function defaults(metadata: ClientMetadata): ClientMetadata {

@@ -135,6 +135,16 @@ export interface OidcPort {
     ctx: Context,
     input: { refreshToken: string; clientId?: string | undefined; clientSecret?: string | undefined },
   ): Promise<TokenSet>
+  /** Whether the client has registered this redirect_uri, compared as the authorization endpoint does. */
+  acceptsRedirect(ctx: Context, clientId: string, uri: string): Promise<boolean>
+  /**
+   * The token endpoint's authorization_code grant of a public client. With `sameBrowser` the code must come of the session
+   * whose cookie this request brings. INVALID_CODE for any code, verifier or redirect_uri that does not fit.
+   */
+  redeem(
+    ctx: Context,
+    input: { clientId: string; code: string; codeVerifier: string; redirectUri: string; sameBrowser: boolean },
+  ): Promise<TokenSet>
 }
 
 export const operation = operationsOf<Context>()

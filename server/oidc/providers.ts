@@ -10,9 +10,9 @@ import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { type Pending, takeEvents } from '../domain/events.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
-import { fail } from '../kernel/errors.ts'
+import { type Failure, fail } from '../kernel/errors.ts'
 import { saveGrant } from './grants.ts'
-import { createProvider, OIDC_ROUTES, type ProviderPages } from './provider.ts'
+import { cookieNames, createProvider, OIDC_ROUTES, type ProviderPages } from './provider.ts'
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => Promise<void>
 export interface Providers {
@@ -145,45 +145,101 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
     const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: refreshToken })
     form.set('client_id', clientId ?? (await clientOf(ctx, refreshToken)) ?? DIRECT_CLIENT)
     if (clientSecret) form.set('client_secret', clientSecret)
-    const { handle } = providers.of(ctx.tenant)
-    const response = await inject(
-      (req: any, res: any) => {
-        req.gatehouse = { requestId: ctx.request.id, ip: ctx.request.ip, tenant: ctx.tenant }
-        req.originalUrl = ctx.tenant.mountPath + OIDC_ROUTES.token
-        void handle(req, res)
-      },
-      {
-        method: 'POST',
-        url: OIDC_ROUTES.token,
-        headers: {
-          host: new URL(ctx.tenant.issuer).host,
-          'content-type': 'application/x-www-form-urlencoded',
-          'user-agent': ctx.request.userAgent,
-        },
-        payload: form.toString(),
-      },
+    return askForTokens(providers, ctx, form, ({ error }) =>
+      error === 'invalid_client'
+        ? fail(
+            'UNAUTHORIZED',
+            'This refresh token belongs to a client that must authenticate: send client_id and client_secret',
+          )
+        : fail('UNAUTHORIZED', 'The refresh token is invalid, expired, or was used already'),
     )
-    const body = response.json()
-    if (response.statusCode === 200) {
-      return {
-        accessToken: body.access_token,
-        refreshToken: body.refresh_token,
-        tokenType: body.token_type,
-        expiresIn: body.expires_in,
-        idToken: body.id_token,
-        scope: body.scope,
-      }
-    }
-    if (response.statusCode === 503)
-      throw fail('UNAVAILABLE', 'The database is not reachable. Try again shortly', { retryAfter: 2 })
-    if (body.error === 'invalid_client')
-      throw fail(
-        'UNAUTHORIZED',
-        'This refresh token belongs to a client that must authenticate: send client_id and client_secret',
+  },
+
+  async acceptsRedirect(ctx, clientId, uri) {
+    const { Client } = providers.of(ctx.tenant).provider as any
+    return Boolean((await Client.find(clientId))?.redirectUriAllowed(uri))
+  },
+
+  async redeem(ctx, { clientId, code, codeVerifier, redirectUri, sameBrowser }) {
+    const invalid = () =>
+      fail(
+        'INVALID_CODE',
+        'The code is invalid, expired, used already, or was asked for with another client, redirect_uri or code_verifier',
       )
-    throw fail('UNAUTHORIZED', 'The refresh token is invalid, expired, or was used already')
+    if (sameBrowser && !(await madeHere(ctx, code))) throw invalid()
+    const form = new URLSearchParams({
+      grant_type: 'authorization_code',
+      client_id: clientId,
+      code,
+      code_verifier: codeVerifier,
+      redirect_uri: redirectUri,
+    })
+    return askForTokens(providers, ctx, form, ({ error, error_description: description }) =>
+      error === 'invalid_grant' ? invalid() : fail('VALIDATION_ERROR', description ?? error),
+    )
   },
 })
+
+interface Refusal {
+  error: string
+  error_description?: string
+}
+
+/** One request to the tenant's own token endpoint, inside this process. `refused` says what its refusal means here. */
+async function askForTokens(
+  providers: Providers,
+  ctx: Context,
+  form: URLSearchParams,
+  refused: (refusal: Refusal) => Failure,
+): Promise<TokenSet> {
+  const { handle } = providers.of(ctx.tenant)
+  const response = await inject(
+    (req: any, res: any) => {
+      req.gatehouse = { requestId: ctx.request.id, ip: ctx.request.ip, tenant: ctx.tenant }
+      req.originalUrl = ctx.tenant.mountPath + OIDC_ROUTES.token
+      void handle(req, res)
+    },
+    {
+      method: 'POST',
+      url: OIDC_ROUTES.token,
+      headers: {
+        host: new URL(ctx.tenant.issuer).host,
+        'content-type': 'application/x-www-form-urlencoded',
+        'user-agent': ctx.request.userAgent,
+      },
+      payload: form.toString(),
+    },
+  )
+  const body = response.json()
+  if (response.statusCode === 503)
+    throw fail('UNAVAILABLE', 'The database is not reachable. Try again shortly', { retryAfter: 2 })
+  if (response.statusCode !== 200) throw refused(body)
+  return {
+    accessToken: body.access_token,
+    refreshToken: body.refresh_token,
+    tokenType: body.token_type,
+    expiresIn: body.expires_in,
+    idToken: body.id_token,
+    scope: body.scope,
+  }
+}
+
+/** Whether the code was made in the browser that brings it, by its session with us: a link must not sign people in as another. */
+async function madeHere(ctx: Context, code: string): Promise<boolean> {
+  const cookie = ctx.request.cookie(cookieNames(ctx.tenant).session)
+  if (!cookie) return false
+  const row = await ctx.out
+    .db('oidc_models as code')
+    .join('sessions as s', (on) => on.on('s.tenant_id', 'code.tenant_id').on('s.id', 'code.session_id'))
+    .where({
+      'code.tenant_id': ctx.tenant.id,
+      'code.model': 'AuthorizationCode',
+      'code.id': sha256(code).toString('base64url'),
+      's.cookie_hash': sha256(cookie),
+    })
+    .first('code.id')
+  return row !== undefined
+}
 
 /** Public callers need not know which client their refresh token was issued to. */
 async function clientOf(ctx: Context, refreshToken: string): Promise<string | undefined> {
