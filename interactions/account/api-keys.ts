@@ -1,7 +1,7 @@
 /** API keys: made, replaced and revoked by their owner; a key itself is in one answer only. */
 import { transact } from '../../server/api/pipeline.ts'
 import * as apiKeys from '../../server/domain/api-keys.ts'
-import { assertRecent } from '../../server/domain/recent.ts'
+import { assertMayChange } from '../../server/domain/factors.ts'
 import { type Failure, fail } from '../../server/kernel/errors.ts'
 import { type Form, readForm, spend } from '../page.ts'
 import { goOn, type Member, type MemberHandler, show } from './area.ts'
@@ -31,7 +31,7 @@ async function listPage(m: Member, more: { form?: Form; errors?: object; status?
 export const create: MemberHandler = async (m) => {
   const { koa, ctx } = m
   const form = await readForm(koa)
-  await assertRecent(ctx)
+  await assertMayChange(ctx)
   await spend(ctx, { name: 'api-keys', count: 30, seconds: 3600 })
   const name = (form.name ?? '').trim()
   const scopes = apiKeys.knownScopes.filter((scope) => form[`scope ${scope}`] !== undefined)
@@ -54,7 +54,7 @@ const shownOnce = (m: Member, { row, secret }: { row: apiKeys.ApiKeyRow; secret:
 
 export const rotate: MemberHandler = async (m) => {
   const { id = '' } = await readForm(m.koa)
-  await assertRecent(m.ctx)
+  await assertMayChange(m.ctx)
   try {
     shownOnce(m, await transact(m.ctx, (inner) => apiKeys.rotate(inner, id, {})), true)
   } catch (error) {

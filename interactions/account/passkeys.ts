@@ -1,7 +1,7 @@
 /** Passkeys: adding one takes the browser's help (assets/passkey-add.js); everything else works without scripts. */
 import { transact } from '../../server/api/pipeline.ts'
+import { assertMayChange } from '../../server/domain/factors.ts'
 import * as passkeys from '../../server/domain/passkeys.ts'
-import { assertRecent } from '../../server/domain/recent.ts'
 import { type Failure, fail } from '../../server/kernel/errors.ts'
 import { readForm, spend } from '../page.ts'
 import { goOn, type Member, type MemberHandler, show } from './area.ts'
@@ -28,7 +28,7 @@ async function listPage(m: Member, more: object = {}): Promise<void> {
 export const begin: MemberHandler = async (m) => {
   await readForm(m.koa)
   await spend(m.ctx, LIMIT)
-  await assertRecent(m.ctx)
+  await assertMayChange(m.ctx)
   try {
     const { options } = await transact(m.ctx, (inner) => passkeys.beginRegistration(inner, m.user))
     show(m, 'passkey-add', { section: 'passkeys', options })
@@ -41,7 +41,7 @@ export const begin: MemberHandler = async (m) => {
 export const finish: MemberHandler = async (m) => {
   const form = await readForm(m.koa)
   await spend(m.ctx, LIMIT)
-  await assertRecent(m.ctx)
+  await assertMayChange(m.ctx)
   try {
     const made = await passkeys.checkRegistration(m.ctx, m.user.id, parsed(form.credential))
     await transact(m.ctx, (inner) => passkeys.add(inner, m.user, made, form.name?.trim().slice(0, 100)))
@@ -71,7 +71,7 @@ export const rename: MemberHandler = async (m) => {
 
 export const remove: MemberHandler = async (m) => {
   const { id = '' } = await readForm(m.koa)
-  await assertRecent(m.ctx)
+  await assertMayChange(m.ctx)
   await transact(m.ctx, (inner) => passkeys.remove(inner, m.user.id, id))
   goOn(m, 'passkeys', 'passkey-removed')
 }

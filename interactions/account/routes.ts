@@ -53,10 +53,10 @@ export function accountRoutes(get: Bind, post: Bind, providers: Providers): void
   act('two-step/prefer', twoStep.prefer)
 
   section('passkeys', passkeys.showPasskeys)
-  act('passkeys/add', passkeys.begin, 'recent')
-  act('passkeys/finish', passkeys.finish, 'recent')
+  act('passkeys/add', passkeys.begin, 'factors')
+  act('passkeys/finish', passkeys.finish, 'factors')
   act('passkeys/rename', passkeys.rename)
-  act('passkeys/remove', passkeys.remove, 'recent')
+  act('passkeys/remove', passkeys.remove, 'factors')
 
   section('sessions', access.showSessions)
   act('sessions/end', access.endSession)
@@ -73,9 +73,9 @@ export function accountRoutes(get: Bind, post: Bind, providers: Providers): void
   section('apps', access.showApps)
   act('apps', access.revokeApp)
 
-  section('api-keys', apiKeys.showKeys, 'recent')
-  act('api-keys', apiKeys.create, 'recent')
-  act('api-keys/rotate', apiKeys.rotate, 'recent')
+  section('api-keys', apiKeys.showKeys, 'factors')
+  act('api-keys', apiKeys.create, 'factors')
+  act('api-keys/rotate', apiKeys.rotate, 'factors')
   act('api-keys/revoke', apiKeys.revoke)
 
   section('history', access.showHistory)

@@ -1,7 +1,7 @@
 /** A person's own API keys. */
 import * as apiKeys from '../domain/api-keys.ts'
 import { operation } from '../domain/context.ts'
-import { assertRecent } from '../domain/recent.ts'
+import { assertMayChange } from '../domain/factors.ts'
 import {
   array,
   instant,
@@ -66,7 +66,7 @@ export const create = operation({
   id: 'api_keys.create',
   summary: 'Create a new API key (shows raw key once)',
   description:
-    'Send it as `Authorization: Bearer gh_…`. It may do what is both among its scopes and among your permissions at that moment; `account` opens your own account. Asks for a sign-in within the last 15 minutes.',
+    'Send it as `Authorization: Bearer gh_…`. It may do what is both among its scopes and among your permissions at that moment; `account` opens your own account. Asks for a sign-in within the last 15 minutes, with a second factor of who has one.',
   tag,
   auth: 'user',
   effect: 'write',
@@ -78,8 +78,8 @@ export const create = operation({
   }),
   example: { name: 'Nightly export', scopes: ['users:read'], expiresAt: '2027-01-10T00:00:00Z' },
   output: NewApiKey,
+  prepare: (ctx) => assertMayChange(ctx),
   async run(ctx, input) {
-    await assertRecent(ctx)
     const { row, secret } = await apiKeys.create(ctx, { ...input, scopes: input.scopes ?? ['account'] })
     return { ...view(row), key: secret }
   },
@@ -127,8 +127,8 @@ export const rotate = operation({
     expiresAt,
   }),
   output: NewApiKey,
+  prepare: (ctx) => assertMayChange(ctx),
   async run(ctx, input) {
-    await assertRecent(ctx)
     const { row, secret } = await apiKeys.rotate(ctx, input.id, input)
     return { ...view(row), key: secret }
   },

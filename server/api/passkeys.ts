@@ -1,8 +1,8 @@
 /** Passkeys over REST: registering and managing one's own, and signing in with one. */
 import * as attempts from '../domain/attempts.ts'
 import { type Context, operation } from '../domain/context.ts'
+import { assertMayChange } from '../domain/factors.ts'
 import * as passkeys from '../domain/passkeys.ts'
-import { assertRecent } from '../domain/recent.ts'
 import * as sessions from '../domain/sessions.ts'
 import {
   anything,
@@ -63,7 +63,7 @@ const id = text(1400, { description: 'id or credential_id of the passkey' })
 export const beginRegistration = operation({
   id: 'passkeys.register_begin',
   summary: 'Begin WebAuthn credential registration',
-  description: 'Asks for a sign-in within the last 15 minutes.',
+  description: 'Asks for a sign-in within the last 15 minutes, with a second factor of who has one.',
   tag,
   auth: 'user',
   effect: 'write',
@@ -71,8 +71,8 @@ export const beginRegistration = operation({
   errors: ['INSUFFICIENT_AUTHENTICATION', 'CONFLICT', 'RATE_LIMITED'],
   input: nothing,
   output: Begun,
+  prepare: (ctx) => assertMayChange(ctx),
   async run(ctx) {
-    await assertRecent(ctx)
     return passkeys.beginRegistration(ctx, ctx.actor!.user!)
   },
 })
@@ -92,7 +92,7 @@ export const finishRegistration = operation({
   }),
   output: object({ credential: Passkey, message: string() }),
   async prepare(ctx, input) {
-    await assertRecent(ctx)
+    await assertMayChange(ctx)
     return passkeys.checkRegistration(ctx, ctx.actor!.userId!, input.credential)
   },
   async run(ctx, input, made) {
@@ -132,15 +132,16 @@ export const rename = operation({
 export const remove = operation({
   id: 'passkeys.remove',
   summary: 'Delete a WebAuthn credential',
-  description: 'Asks for a sign-in within the last 15 minutes. The owner is told by mail.',
+  description:
+    'Asks for a sign-in within the last 15 minutes, with a second factor of who has one. The owner is told by mail.',
   tag,
   auth: 'user',
   effect: 'write',
   errors: ['VALIDATION_ERROR', 'NOT_FOUND', 'INSUFFICIENT_AUTHENTICATION'],
   input: object({ id }),
   output: Done,
+  prepare: (ctx) => assertMayChange(ctx),
   async run(ctx, input) {
-    await assertRecent(ctx)
     await passkeys.remove(ctx, ctx.actor!.userId!, input.id)
     return done('The passkey is removed')
   },

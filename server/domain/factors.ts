@@ -137,11 +137,25 @@ export async function enableEmail(ctx: Context, user: UserRow, options: ChangeOp
   return made.length ? added(ctx, user.id, 'email', options) : undefined
 }
 
-async function added(ctx: Context, userId: string, factor: Factor, options: ChangeOptions) {
-  await ctx
+/**
+ * What a passkey that came or went brings besides its own event: the mail; and with a new one the session counts as
+ * signed in with two factors, and no enrolment is owed.
+ */
+export async function passkeyChanged(ctx: Context, userId: string, how: 'added' | 'removed'): Promise<void> {
+  tell(ctx, userId, `webauthn-${how}`)
+  if (how === 'removed') return
+  await enrolled(ctx, userId)
+  await raiseSession(ctx, ['hwk'])
+}
+
+const enrolled = async (ctx: Context, userId: string): Promise<void> =>
+  void (await ctx
     .db('users')
     .where({ tenant_id: ctx.tenant.id, id: userId })
-    .update({ required_actions: ctx.db.raw(`array_remove(required_actions, 'enrol_mfa')`) })
+    .update({ required_actions: ctx.db.raw(`array_remove(required_actions, 'enrol_mfa')`) }))
+
+async function added(ctx: Context, userId: string, factor: Factor, options: ChangeOptions) {
+  await enrolled(ctx, userId)
   await changed(ctx, userId, factor, 'added', options)
   return backup.ensure(ctx, userId)
 }

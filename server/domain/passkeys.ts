@@ -16,7 +16,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Attempt, Proof } from './attempts.ts'
 import * as attempts from './attempts.ts'
 import type { Context, UserRow } from './context.ts'
-import { assertOneStays, holdFactors } from './factors.ts'
+import { assertOneStays, holdFactors, passkeyChanged } from './factors.ts'
 import { newId } from './ids.ts'
 import * as secrets from './secrets.ts'
 
@@ -129,12 +129,8 @@ export async function add(ctx: Context, user: UserRow, made: NewPasskey, name?: 
     .returning('*')
   if (!row) throw fail('CONFLICT', 'This passkey is registered already')
   ctx.event('passkey.added', { userId: user.id, data: { id: row.id, name: row.name, aaguid, backupEligible } })
-  tell(ctx, user.id, 'passkey-added')
+  await passkeyChanged(ctx, user.id, 'added')
   return row
-}
-
-function tell(ctx: Context, userId: string, template: 'passkey-added' | 'passkey-removed'): void {
-  ctx.job('mail', { template, userId, locales: ctx.request.locales, ip: ctx.request.ip })
 }
 
 export const list = (ctx: Context, userId: string): Promise<PasskeyRow[]> => rowsOf(ctx, userId).orderBy('id')
@@ -160,7 +156,7 @@ export async function remove(ctx: Context, userId: string, id: string): Promise<
   if (!row) throw missing()
   await assertOneStays(ctx, userId)
   ctx.event('passkey.removed', { userId, data: { id: row.id, name: row.name } })
-  tell(ctx, userId, 'passkey-removed')
+  await passkeyChanged(ctx, userId, 'removed')
 }
 
 /** Options to sign in with: the person's own passkeys for a waiting attempt, else whichever the browser has for us. */

@@ -2,6 +2,7 @@
 import { expect } from 'chai'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { Authenticator, type Behaviour } from '../support/authenticator.ts'
+import { withApp } from '../support/mfa.ts'
 
 const REGISTER = '/v1/auth/mfa/webauthn/register'
 const KEYS = '/v1/auth/mfa/webauthn/credentials'
@@ -52,6 +53,37 @@ describe('passkeys over REST', () => {
     await app.smtp.waitFor(ada.email, /passkey was added/i)
     const handle = Buffer.from(key.keys[0]!.userHandle, 'base64url').toString('hex')
     expect(handle, 'the handle is her id and nothing else').to.equal(ada.id.replaceAll('-', ''))
+  })
+
+  it('counts the session as signed in with two factors once it has registered a passkey', async () => {
+    const { person: ada } = await withPasskey()
+    const [session] = await app.db('sessions').where({ user_id: ada.id })
+    expect(session.payload.amr).to.include.members(['pwd', 'hwk', 'mfa'])
+    expect(session.payload.acr).to.equal('urn:gatehouse:acr:mfa')
+    expect((await post(`${REGISTER}/begin`, {}, ada.accessToken)).status).to.equal(200)
+  })
+
+  it('takes more than the password to add a passkey or a key to an account with an authenticator app', async () => {
+    const bea = await app.person()
+    const kept = (await register(bea, device())).body.credential
+    await withApp(app, bea)
+    // As a device signs in that is remembered.
+    await app
+      .db('sessions')
+      .where({ user_id: bea.id })
+      .update({ payload: app.db.raw(`payload || '{"amr":["pwd"],"acr":"urn:gatehouse:acr:single"}'`) })
+    const refused = [
+      await post(`${REGISTER}/begin`, {}, bea.accessToken),
+      await post(`${REGISTER}/finish`, { credential: {} }, bea.accessToken),
+      await app.call('DELETE', `${KEYS}/${kept.id}`, { token: bea.accessToken }),
+      await post('/v1/api-keys', { name: 'Export' }, bea.accessToken),
+    ]
+    for (const answer of refused) {
+      expect(answer.status, JSON.stringify(answer.body)).to.equal(401)
+      expect(answer.headers.get('www-authenticate')).to.include('acr_values="urn:gatehouse:acr:mfa"')
+    }
+    expect(await app.db('credentials').where({ user_id: bea.id, type: 'webauthn' })).to.have.length(1)
+    expect(await app.db('api_keys').where({ user_id: bea.id })).to.have.length(0)
   })
 
   it('will not register the same authenticator twice, nor one key for two people', async () => {
