@@ -147,7 +147,8 @@ async function count(
   const { q, roleIds = [], ...rest } = filter
   const isTextOnly = roleIds.length === 0 && Object.values(rest).every((value) => value === undefined)
   if (isTextOnly && hits !== undefined && hits <= COUNTED) return { total: hits, totalEstimated: false }
-  if (hits === undefined || isFew) {
+  const isBroad = roleIds.length === 1 && (await holds(ctx, roleIds[0]!)) > COUNTED
+  if (isFew || (hits === undefined && !isBroad)) {
     const some = filtered(ctx, filter, isFew)
       .select(ctx.db.raw('1'))
       .limit(COUNTED + 1)
@@ -158,7 +159,19 @@ async function count(
   const { sql, bindings } = filtered(ctx, filter, isFew).select(ctx.db.raw('1')).toSQL()
   const { rows } = await ctx.db.raw(`explain (format json) ${sql}`, bindings as any)
   const estimate: number = rows[0]['QUERY PLAN'][0].Plan['Plan Rows']
-  return { total: isTextOnly || hits === undefined ? Math.max(estimate, COUNTED + 1) : estimate, totalEstimated: true }
+  const isMany = isTextOnly || (hits === undefined && !isBroad)
+  return { total: isMany ? Math.max(estimate, COUNTED + 1) : estimate, totalEstimated: true }
+}
+
+/** How many hold the role, as far as it matters here. */
+async function holds(ctx: Context, roleId: string): Promise<number> {
+  const some = ctx
+    .db('user_roles')
+    .where({ tenant_id: ctx.tenant.id, role_id: roleId })
+    .select(ctx.db.raw('1'))
+    .limit(COUNTED + 1)
+  const [counted] = (await ctx.db.count({ total: '*' }).from(some.as('some'))) as { total: number }[]
+  return Number(counted!.total)
 }
 
 const seal = (sort: Sort, key: string, id: string): string =>
