@@ -1,8 +1,9 @@
 /**
  * What each sign-in and refresh writes, made cheaper. Sessions, grants, tokens and events refer to their tenant by value only:
- * a foreign key would read and lock the one row of the tenant for every row written (measured: a fifth of PostgreSQL's work
- * in a sign-in), and tenants are marked as deleted, never removed. And two indexes get conditions that lookups by primary key
- * do not have, so that a plan made while tables were empty cannot read all of a tenant's grants or users through them.
+ * a foreign key would read and lock the one row of the tenant for every row written (about a fifth of PostgreSQL's work in a
+ * sign-in, as measured on one noisy machine), and tenants are marked as deleted, never removed. And two indexes get conditions
+ * that lookups by primary key do not have, so that a plan made while tables were empty cannot read all of a tenant's grants
+ * or users through them.
  */
 import type { Knex } from 'knex'
 
