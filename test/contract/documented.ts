@@ -354,6 +354,8 @@ export const served: string[] = [
   'GET /v1/sessions',
   'GET /health',
   'GET /metrics',
+  'GET /api/auth/login/{client}',
+  'GET /api/auth/callback/{client}',
   'POST /api/auth/refresh',
   'POST /api/auth/logout',
   'GET /api/account/sessions',
