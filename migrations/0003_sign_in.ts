@@ -110,6 +110,7 @@ create table api_keys (
 );
 create unique index api_keys_hash on api_keys (tenant_id, hash);
 create index api_keys_user on api_keys (tenant_id, user_id, created_at desc);
+create index api_keys_over on api_keys ((least(revoked_at, expires_at)));
 
 -- Other identity providers people may sign in with.
 create table identity_providers (

@@ -96,6 +96,36 @@ describe('clean-up', () => {
     )
   })
 
+  it('takes API keys 90 days after they were revoked or expired, and never one that works', async () => {
+    const { tenant_id } = await app.db('users').first('tenant_id')
+    const ago = (days: number) => app.db.raw('now() - make_interval(days => ?)', [days])
+    const key = (name: string, ends: object) => ({
+      tenant_id,
+      id: crypto.randomUUID(),
+      user_id: ada.id,
+      name,
+      prefix: 'gh_test',
+      hash: randomBytes(32),
+      created_at: ago(400),
+      ...ends,
+    })
+    await app
+      .db('api_keys')
+      .insert([
+        key('revoked long ago', { revoked_at: ago(91) }),
+        key('revoked long ago, was to live on', { revoked_at: ago(91), expires_at: ago(-300) }),
+        key('expired long ago', { expires_at: ago(91) }),
+        key('expired long ago, revoked since', { expires_at: ago(91), revoked_at: ago(1) }),
+        key('revoked', { revoked_at: ago(89) }),
+        key('expired', { expires_at: ago(89) }),
+        key('expires later', { expires_at: ago(-1) }),
+        key('for ever', {}),
+      ])
+    expect((await purge(app.db, 3)).api_keys).to.equal(4)
+    const left = await app.db('api_keys').where({ user_id: ada.id }).orderBy('name').pluck('name')
+    expect(left).to.deep.equal(['expired', 'expires later', 'for ever', 'revoked'])
+  })
+
   it('takes events after the days the tenant keeps them, and not a day before', async () => {
     const { tenant_id } = await app.db('users').first('tenant_id')
     const at = (days: number) => {
