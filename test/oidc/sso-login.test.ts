@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { type Answer, type Person, startApp, type TestApp } from '../support/app.ts'
 import { claimsOf, makeClient, type OAuthClient, verifierOf } from '../support/oauth.ts'
 import { expectSsoFailure } from '../support/problems.ts'
+import { withTenant } from '../support/roles.ts'
 import { Browser, REDIRECT } from '../support/rp.ts'
 
 const OTHER = 'https://rp.example.com/other'
@@ -220,6 +221,37 @@ describe('login and callback of an app without a back end', () => {
     expect(await done.text()).to.not.match(/eyJ|rt_/)
     const token = access.slice('access_token='.length, access.indexOf(';'))
     expect((await app.call('GET', '/api/account/profile', { token })).body.data.id).to.equal(ada.id)
+  })
+
+  it('keeps to the tenant of its path: its clients, its pages, its cookies', async () => {
+    const { boss } = await withTenant(app, 'acme')
+    const body = {
+      client_name: 'Acme web',
+      redirect_uris: [REDIRECT],
+      token_endpoint_auth_method: 'none',
+      callback_mode: 'cookies',
+      callback_redirect_uri: HOME,
+    }
+    const made = await app.call('POST', '/t/acme/clients', { token: boss.accessToken, body })
+    expect(made.status, JSON.stringify(made.body)).to.equal(201)
+    const id = made.body.client_id
+    const { verifier, challenge } = verifierOf()
+    const path = loginPath(id, { code_challenge: challenge, scope: 'openid' })
+    expectSsoFailure(await app.call('GET', path), 404, 'NOT_FOUND')
+    expectSsoFailure(await app.call('GET', `/t/acme${loginPath(spa.clientId)}`), 404, 'NOT_FOUND')
+
+    const browser = new Browser(app.url)
+    const first = await browser.request(`/t/acme${path}`)
+    expect(first.headers.get('location')).to.match(new RegExp(`^${app.url}/t/acme/oauth/authorize\\?`))
+    let at = await browser.submit(await browser.follow(first), { email: boss.email, password: boss.password })
+    if (at.page?.includes('value="allow"')) at = await browser.submit(at, { action: 'allow' })
+    const fields = { code: at.left!.searchParams.get('code')!, code_verifier: verifier }
+    const done = await browser.request(`/t/acme${callbackPath(id, fields)}`)
+    expect(done.status, await done.text()).to.equal(303)
+    expect(done.headers.get('location')).to.equal(HOME)
+    const [access, refresh] = done.headers.getSetCookie()
+    expect(access).to.match(/^access_token=eyJ[^;]+; Path=\/t\/acme; /)
+    expect(refresh).to.match(/^refresh_token=rt_[^;]+; Path=\/t\/acme\/api\/auth; /)
   })
 
   it('lets administrators set up the callback, and nothing that could not work', async () => {
