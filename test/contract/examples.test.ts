@@ -3,6 +3,7 @@ import { startApp, type TestApp } from '../support/app.ts'
 import { succeeded } from '../support/contract.ts'
 import { allRows, nameOf } from '../support/rows.ts'
 import { served } from './documented.ts'
+import { walkAdmin } from './walk-admin.ts'
 import { walkDevices } from './walk-devices.ts'
 
 /** Calls of the published examples and of every other row; the harness holds each answer against its schema. */
@@ -156,6 +157,7 @@ describe('examples of the documents', () => {
     await ok('PATCH', `/v1/resources/${resource.id}`, { token: admin, body: { token_lifetime: 60 } })
     await ok('DELETE', `/v1/resources/${resource.id}`, { token: admin })
     await walkDevices(app, ok)
+    await walkAdmin(app, ok)
     const due = new Set(served.map((name) => name.replace(/\{\w+\}/g, ':')))
     const rows = allRows.filter((bound) => due.has(nameOf(bound).replace(/:\w+/g, ':')))
     expect(rows.length).to.be.greaterThan(50)

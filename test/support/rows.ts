@@ -18,6 +18,6 @@ export const isOpen = ({ row }: Bound): boolean => row.op.auth === 'anyone' && r
 
 /** The row's path with its parameters filled. */
 export const pathOf = ({ row }: Bound, value = '00000000-0000-4000-8000-000000000000'): string =>
-  row.path.replace(/:\w+/g, value)
+  row.path.replace(':realm', 'default').replace(/:\w+/g, value)
 
 export const nameOf = ({ row }: Bound): string => `${row.method} ${row.path}`
