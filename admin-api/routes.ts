@@ -2,11 +2,13 @@
 
 import * as impersonation from '../server/api/impersonation.ts'
 import { type Row, row } from '../server/kernel/surface.ts'
+import * as audit from './audit.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
 import * as permissions from './permissions.ts'
 import * as resources from './resources.ts'
 import * as roles from './roles.ts'
+import * as settings from './settings.ts'
 import * as userRoles from './user-roles.ts'
 import * as security from './user-security.ts'
 import * as users from './users.ts'
@@ -171,4 +173,20 @@ ssoRows.push(
 v1Rows.push(
   row('POST', '/v1/admin/users/{id}/impersonate', impersonation.start, { status: 201, names: { id: 'user_id' } }),
   row('GET', '/v1/admin/impersonation-sessions', impersonation.list, { as: 'sessions' }),
+)
+
+// Settings and the audit log.
+plainRows.push(
+  row('GET', '/admin/settings', settings.getConfiguration),
+  row('PUT', '/admin/settings', settings.putConfiguration),
+  row('GET', '/admin/audit-logs', audit.list, { as: 'logs' }),
+)
+v1Rows.push(
+  row('GET', '/v1/admin/settings', settings.list, { as: 'settings' }),
+  row('PATCH', '/v1/admin/settings/{key}', settings.change),
+  row('GET', '/v1/audit/logs', audit.list, { as: 'logs' }),
+)
+ssoRows.push(
+  row('GET', `${realm}/security/config`, settings.getConfiguration),
+  row('PUT', `${realm}/security/config`, settings.putConfiguration, top),
 )

@@ -493,6 +493,14 @@ export const served: string[] = [
   'POST /api/db-roles/{id}/assign',
   'DELETE /api/db-roles/{id}/users/{userId}',
   'POST /admin/assign-role',
+  'GET /admin/settings',
+  'PUT /admin/settings',
+  'GET /admin/audit-logs',
+  'GET /v1/admin/settings',
+  'PATCH /v1/admin/settings/{key}',
+  'GET /v1/audit/logs',
+  'GET /api/admin/{realm}/security/config',
+  'PUT /api/admin/{realm}/security/config',
 ]
 
 /** Ours beyond the documents: may be bound. */
