@@ -2,6 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId, ROLE } from './ids.ts'
+import { permissions as program } from './policy.ts'
 
 export interface PermissionView {
   id: string
@@ -69,6 +70,9 @@ function nameOf(input: NewPermission, before = ''): string {
     throw fail('VALIDATION_ERROR', 'name: give resource:action, in lower case', {
       details: [{ field: 'name', message: 'must be resource:action' }],
     })
+  // Also where an older tenant has not got it yet.
+  if (name !== before && Object.hasOwn(program, name))
+    throw fail('CONFLICT', 'There is a permission with this name already')
   return name
 }
 

@@ -166,6 +166,7 @@ describe('roles and permissions', () => {
     const made = await admin('POST', '/permissions', { name: 'invoices:approve', description: 'Approve' })
     expect(made.body).to.include({ resource: 'invoices', action: 'approve', system: false })
     expectProblem(await admin('POST', '/permissions', { resource: 'invoices', action: 'approve' }), 409, 'CONFLICT')
+    expectProblem(await admin('POST', '/permissions', { name: 'tenants:write' }), 409, 'CONFLICT')
     for (const body of [{}, { name: 'x' }, { name: 'A:b' }, { name: 'a:b:c' }])
       expectProblem(await admin('POST', '/permissions', body), 400, 'VALIDATION_ERROR')
     expectSsoFailure(
