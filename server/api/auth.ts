@@ -49,6 +49,7 @@ export const signIn = operation({
     'VALIDATION_ERROR',
     'INVALID_CREDENTIALS',
     'ACCOUNT_DISABLED',
+    'ACCESS_DENIED',
     'EMAIL_VERIFICATION_REQUIRED',
     'RATE_LIMITED',
     'UNAVAILABLE',

@@ -45,6 +45,7 @@ export const verify = operation({
     'INVALID_CODE',
     'REGISTRATION_DISABLED',
     'ACCOUNT_DISABLED',
+    'ACCOUNT_LOCKED',
     'ACCESS_DENIED',
     'RATE_LIMITED',
   ],

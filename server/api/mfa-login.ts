@@ -22,7 +22,16 @@ const common = {
   effect: 'write',
   limit: { name: 'login-mfa', count: 30, seconds: 900 },
 } as const
-const codeErrors = ['VALIDATION_ERROR', 'UNAUTHORIZED', 'INVALID_CODE', 'ACCOUNT_DISABLED', 'RATE_LIMITED'] as const
+const codeErrors = [
+  'VALIDATION_ERROR',
+  'UNAUTHORIZED',
+  'INVALID_CODE',
+  'ACCOUNT_DISABLED',
+  'ACCOUNT_LOCKED',
+  'EMAIL_VERIFICATION_REQUIRED',
+  'ACCESS_DENIED',
+  'RATE_LIMITED',
+] as const
 const example = { userId: '018f3c1e-7a1b-7c3d-9e4f-5a6b7c8d9e0f', code: '123456' }
 
 /** The tokens that the finished sign-in has earned. */

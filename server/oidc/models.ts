@@ -259,6 +259,7 @@ export async function findAccount(
   const unit = units.getStore()
   if (!unit || !/^[0-9a-f-]{36}$/.test(sub)) return undefined
   const user = await findPerson(unit, sub)
-  if (user?.status !== 'active') return undefined
+  if (user?.status !== 'active' || (user.locked_until && user.locked_until > new Date())) return undefined
+  if (tenant.settings.require_verified_email && !user.email_verified_at) return undefined
   return { accountId: sub, user, claims: async () => claims(tenant, user) }
 }
