@@ -7,6 +7,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { DEFAULT_TENANT, newId, ROLE } from './ids.ts'
 import * as passwords from './passwords.ts'
+import { permissions } from './policy.ts'
 import * as secrets from './secrets.ts'
 import * as tenants from './tenants.ts'
 import * as users from './users.ts'
@@ -30,6 +31,7 @@ export async function install(
     await checkSecretKey(trx, sealing)
     const existing = await trx('tenants').where({ id: DEFAULT_TENANT }).first('id')
     if (!existing) await tenants.create(trx, sealing, { id: DEFAULT_TENANT, slug: 'default', name: 'Gatehouse' })
+    await bringPermissions(trx)
     if (!config.production) await ensureDemo(trx, config)
     const admin = await trx('user_roles')
       .where({ tenant_id: DEFAULT_TENANT, role_id: ROLE.superAdmin })
@@ -44,6 +46,16 @@ export async function install(
       setUpToken: await secrets.create(trx, { tenantId: DEFAULT_TENANT, purpose: 'set_up', lifetime: SET_UP_SECONDS }),
     }
   })
+}
+
+/** Tenants made by an older version get the permissions that came since, and the system roles hold them. */
+async function bringPermissions(trx: Knex.Transaction): Promise<void> {
+  const { rows } = await trx.raw(
+    `select t.id from tenants t where t.status <> 'deleted'
+       and (select count(*) from permissions p where p.tenant_id = t.id and p.system and p.name = any(?)) < ?`,
+    [Object.keys(permissions), Object.keys(permissions).length],
+  )
+  for (const { id } of rows) await tenants.seedPermissions(trx, id)
 }
 
 async function checkSecretKey(trx: Knex.Transaction, sealing: Sealing): Promise<void> {
