@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
 import { from, pause } from '../support/address.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
+import { Browser } from '../support/rp.ts'
 
 const SAMPLES = 20
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
@@ -15,19 +16,37 @@ describe('whether an account exists is not told', () => {
   })
   after(() => app.close())
 
+  interface Seen {
+    status: number
+    /** Without what differs from one request to the next. */
+    body: unknown
+    headers: Headers
+  }
+  const callApi = async (path: string, body: object): Promise<Seen> => {
+    const answer = await app.call('POST', path, { body, headers: from() })
+    const { request_id, ...rest } = answer.body
+    return { ...answer, body: rest }
+  }
+
   /** Calls in turn for a known and an unknown account; compares status, body and the median of the time. */
-  async function indistinguishable(path: string, known: (i: number) => object, unknown: (i: number) => object) {
+  async function indistinguishable(
+    path: string,
+    known: (i: number) => object,
+    unknown: (i: number) => object,
+    { send = callApi, fresh = false } = {},
+  ) {
     const times: Record<'known' | 'unknown', number[]> = { known: [], unknown: [] }
     const seen = new Set<string>()
     const once = async (kind: 'known' | 'unknown', i: number, round = 0) => {
       const n = i < 0 ? i : round * SAMPLES + i
       const body = kind === 'known' ? known(n) : unknown(n)
+      // What one mailbox or number is sent is counted; that is not what is compared here.
+      if (fresh) await app.db('rate_limits').delete()
       const started = performance.now()
-      const answer = await app.call('POST', path, { body, headers: from() })
+      const answer = await send(path, body)
       times[kind].push(performance.now() - started)
-      const { request_id, ...rest } = answer.body
       const headers = [...answer.headers.keys()].sort().join()
-      seen.add(JSON.stringify([answer.status, rest, headers]))
+      seen.add(JSON.stringify([answer.status, answer.body, headers]))
       // The mail of a known account is rendered and sent by a job; it must not slow down the next sample.
       await pause(30)
     }
@@ -44,6 +63,7 @@ describe('whether an account exists is not told', () => {
       difference = Math.abs(median(times.known) - median(times.unknown))
     }
     expect([...seen], path).to.have.length(1)
+    expect([...seen][0], 'and it is no refusal of something else').to.match(/^\[(200|201|401),/)
     expect(difference, `${path}: ${median(times.known)} and ${median(times.unknown)} ms`).to.be.below(5)
   }
 
@@ -71,6 +91,51 @@ describe('whether an account exists is not told', () => {
     await app.db('users').where({ id: zoe.id }).update({ email_verified_at: app.db.fn.now() })
     await indistinguishable('/auth/resend-verification', () => ({ email: zoe.email }), unknown)
   })
+
+  it('by asking for a link or a code to sign in with, by mail or SMS', async () => {
+    const unknown = (i: number) => ({ email: `nobody${i}@example.com`, allow_registration: false })
+    const known = () => ({ email: zoe.email, allow_registration: false })
+    await indistinguishable('/v1/auth/magic-link/send', known, unknown, { fresh: true })
+    await indistinguishable('/auth/otp/send', known, unknown, { fresh: true })
+    const phone = '+4915120000001'
+    await app.db('users').where({ id: zoe.id }).update({ phone_number: phone, phone_verified_at: app.db.fn.now() })
+    await indistinguishable(
+      '/auth/otp/send',
+      () => ({ phone_number: phone }),
+      (i) => ({ phone_number: `+49151${30_000_000 + i}` }),
+      { fresh: true },
+    )
+  }).timeout(60_000)
+
+  it('by the pages that ask for a reset or for verification', async () => {
+    const browser = new Browser(app.url)
+    const { page } = await browser.open('/forgot-password')
+    const csrf = /name="_csrf" value="([^"]+)"/.exec(page!)![1]!
+    const cookie = [...browser.cookies].map(([key, { value }]) => `${key.split(' ')[0]}=${value}`).join('; ')
+    const send = async (path: string, body: object): Promise<Seen> => {
+      const { email } = body as { email: string }
+      const answer = await fetch(app.url + path, {
+        method: 'POST',
+        headers: { cookie, origin: app.url, ...from() },
+        body: new URLSearchParams({ _csrf: csrf, email }),
+      })
+      const html = (await answer.text())
+        .replaceAll(email, 'who@example.com')
+        .replaceAll(encodeURIComponent(email), 'who@example.com')
+        .replace(/nonce="[^"]*"|name="_csrf" value="[^"]*"/g, '')
+      return { status: answer.status, headers: answer.headers, body: html }
+    }
+    const unknown = (i: number) => ({ email: `nobody${i}@example.com` })
+    for (const path of ['/forgot-password', '/resend-verification'])
+      for (const verified of [true, false]) {
+        await app
+          .db('users')
+          .where({ id: zoe.id })
+          .update({ email_verified_at: verified ? app.db.fn.now() : null })
+        if (verified || path === '/resend-verification')
+          await indistinguishable(path, () => ({ email: zoe.email }), unknown, { send })
+      }
+  }).timeout(60_000)
 
   it('by registering, where the tenant hides it; the owner is told by mail', async () => {
     await app.db('settings').insert({ tenant_id: DEFAULT_TENANT, key: 'enumeration_protection', value: 'true' })
