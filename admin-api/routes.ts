@@ -9,6 +9,8 @@ import * as permissions from './permissions.ts'
 import * as resources from './resources.ts'
 import * as roles from './roles.ts'
 import * as settings from './settings.ts'
+import * as stats from './stats.ts'
+import * as tenants from './tenants.ts'
 import * as userRoles from './user-roles.ts'
 import * as security from './user-security.ts'
 import * as users from './users.ts'
@@ -189,4 +191,25 @@ v1Rows.push(
 ssoRows.push(
   row('GET', `${realm}/security/config`, settings.getConfiguration),
   row('PUT', `${realm}/security/config`, settings.putConfiguration, top),
+)
+
+// Tenants, and statistics.
+const inTenant = { names: { userId: 'user_id' } }
+v1Rows.push(
+  row('GET', '/v1/tenants', tenants.list, { as: 'tenants' }),
+  row('POST', '/v1/tenants', tenants.create, made),
+  row('GET', '/v1/tenants/{id}', tenants.get),
+  row('PUT', '/v1/tenants/{id}', tenants.update),
+  row('DELETE', '/v1/tenants/{id}', tenants.remove),
+  row('GET', '/v1/tenants/{id}/stats', tenants.getStats, { permission: 'stats:read' }),
+  row('GET', '/v1/tenants/{id}/users', tenants.users, { ...list, permission: 'users:read' }),
+  row('POST', '/v1/tenants/{id}/users/{userId}', tenants.assignUser, { ...inTenant, permission: 'users:write' }),
+  row('DELETE', '/v1/tenants/{id}/users/{userId}', tenants.unassignUser, { ...inTenant, permission: 'users:write' }),
+  row('GET', '/v1/admin/stats', stats.get),
+  row('GET', '/v1/admin/services', stats.services),
+)
+plainRows.push(row('GET', '/admin/stats', stats.get))
+ssoRows.push(
+  row('GET', `${realm}/analytics/session-stats`, stats.sessionStats),
+  row('GET', `${realm}/analytics/login-stats`, stats.loginStats),
 )

@@ -501,6 +501,20 @@ export const served: string[] = [
   'GET /v1/audit/logs',
   'GET /api/admin/{realm}/security/config',
   'PUT /api/admin/{realm}/security/config',
+  'GET /v1/tenants',
+  'POST /v1/tenants',
+  'GET /v1/tenants/{id}',
+  'PUT /v1/tenants/{id}',
+  'DELETE /v1/tenants/{id}',
+  'GET /v1/tenants/{id}/stats',
+  'GET /v1/tenants/{id}/users',
+  'POST /v1/tenants/{id}/users/{userId}',
+  'DELETE /v1/tenants/{id}/users/{userId}',
+  'GET /v1/admin/stats',
+  'GET /v1/admin/services',
+  'GET /admin/stats',
+  'GET /api/admin/{realm}/analytics/session-stats',
+  'GET /api/admin/{realm}/analytics/login-stats',
 ]
 
 /** Ours beyond the documents: may be bound. */

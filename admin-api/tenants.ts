@@ -1,0 +1,253 @@
+/** Tenants: made, seen, changed, suspended, deleted; and who lives in them. For administrators of the default tenant. */
+import { Done, done } from '../server/api/shapes.ts'
+import { type Context, operation } from '../server/domain/context.ts'
+import { DEFAULT_TENANT } from '../server/domain/ids.ts'
+import * as stats from '../server/domain/stats.ts'
+import * as tenants from '../server/domain/tenant-admin.ts'
+import * as moves from '../server/domain/tenant-moves.ts'
+import { list as listUsers } from '../server/domain/user-admin/list.ts'
+import {
+  anything,
+  array,
+  boolean,
+  instant,
+  integer,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  page,
+  record,
+  resource,
+  string,
+  text,
+  uri,
+  uuid,
+} from '../server/kernel/schema.ts'
+import { ManagedUser, managedView } from './shapes.ts'
+import { days, TenantStats } from './stats.ts'
+
+const tag = 'Tenants'
+const read = { permission: 'tenants:read' }
+const write = { permission: 'tenants:write' }
+const id = text(64, { description: 'id or slug of the tenant' })
+
+const branding = {
+  logoUri: uri({ pattern: '^https://' }),
+  primaryColor: text(7, { pattern: '^#[0-9a-fA-F]{6}$' }),
+  policyUri: uri({ pattern: '^https?://' }),
+  tosUri: uri({ pattern: '^https?://' }),
+}
+const BRANDING = {
+  logoUri: 'logo_uri',
+  primaryColor: 'primary_color',
+  policyUri: 'policy_uri',
+  tosUri: 'tos_uri',
+} as const
+type BrandingKey = keyof typeof BRANDING
+const brandingKeys = Object.keys(BRANDING) as BrandingKey[]
+const BrandingInput = object(Object.fromEntries(brandingKeys.map((key) => [key, optional(nullable(branding[key]))])), {
+  description: 'Merged key by key; null removes',
+})
+const stored = (given: Record<string, unknown> | undefined) =>
+  given && Object.fromEntries(Object.entries(given).map(([key, value]) => [BRANDING[key as BrandingKey], value]))
+
+const Tenant = resource('Tenant', {
+  id: uuid(),
+  slug: string(),
+  name: string(),
+  status: oneOf(['active', 'suspended', 'deleted']),
+  issuer: string({ description: 'Where its OpenID provider is' }),
+  branding: object(Object.fromEntries(brandingKeys.map((key) => [key, optional(string())]))),
+  createdAt: instant(),
+  updatedAt: instant(),
+})
+const view = (ctx: Context, row: tenants.TenantRow): any => ({
+  id: row.id,
+  slug: row.slug,
+  name: row.name,
+  status: row.status,
+  issuer: ctx.out.config.publicUrl + (row.id === DEFAULT_TENANT ? '' : `/t/${row.slug}`),
+  branding: Object.fromEntries(brandingKeys.map((key) => [key, row.branding[BRANDING[key]]])),
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+})
+const changeable = {
+  branding: optional(BrandingInput),
+  settings: optional(record(anything(), { maxProperties: 100, description: 'By key; null goes back to the default' })),
+}
+
+export const list = operation({
+  id: 'tenants.list',
+  summary: 'List all tenants',
+  description: 'By slug. Deleted ones only where asked for.',
+  tag,
+  auth: read,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({
+    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
+    cursor: optional(text(63, { description: 'next_cursor of the page before' })),
+    q: optional(text(100, { description: 'Part of slug or name' })),
+    status: optional(oneOf(['active', 'suspended', 'deleted'])),
+  }),
+  output: page(Tenant),
+  async run(ctx, { limit = 50, offset = 0, cursor, ...filter }) {
+    const { items, ...rest } = await tenants.list(ctx, filter, { limit, offset, cursor })
+    return { items: items.map((row) => view(ctx, row)), limit, offset, count: items.length, ...rest }
+  },
+})
+
+export const create = operation({
+  id: 'tenants.create',
+  summary: 'Create a new tenant',
+  description: 'Ready at once: issuer, keys, roles and settings. Without a slug it is made from the name.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['CONFLICT', 'NOT_FOUND'],
+  input: object({
+    name: text(200),
+    slug: optional(text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$' })),
+    ...changeable,
+  }),
+  example: { name: 'Acme', slug: 'acme' },
+  output: Tenant,
+  run: async (ctx, input) => view(ctx, await tenants.create(ctx, { ...input, branding: stored(input.branding) })),
+})
+
+export const get = operation({
+  id: 'tenants.get',
+  summary: 'Get tenant details',
+  tag,
+  auth: read,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({ id }),
+  output: Tenant,
+  version: (ctx, input, lock) => tenants.versionOf(ctx, input.id, lock),
+  run: async (ctx, input) => view(ctx, await tenants.find(ctx, input.id)),
+})
+
+export const update = operation({
+  id: 'tenants.update',
+  summary: 'Update tenant settings',
+  description: 'A suspended tenant refuses everything at once. `active` also brings a deleted one back.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'CONFLICT'],
+  input: object({
+    id,
+    name: optional(text(200)),
+    status: optional(oneOf(['active', 'suspended'])),
+    ...changeable,
+  }),
+  example: { name: 'Acme Inc.', branding: { primaryColor: '#0a7d4f' } },
+  output: Tenant,
+  version: (ctx, input, lock) => tenants.versionOf(ctx, input.id, lock),
+  run: async (ctx, { id: key, ...change }) =>
+    view(ctx, await tenants.update(ctx, key, { ...change, branding: stored(change.branding) })),
+})
+
+export const remove = operation({
+  id: 'tenants.delete',
+  summary: 'Delete a tenant',
+  description: 'Nothing of it answers any more. Its data and slug are kept, and an update to `active` brings it back.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'CONFLICT'],
+  input: object({ id }),
+  output: Done,
+  version: (ctx, input, lock) => tenants.versionOf(ctx, input.id, lock),
+  async run(ctx, input) {
+    await tenants.remove(ctx, input.id)
+    return done('The tenant is deleted')
+  },
+})
+
+export const getStats = operation({
+  id: 'tenants.stats',
+  summary: 'Get tenant statistics',
+  tag,
+  auth: read,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({ id, days }),
+  output: TenantStats,
+  async run(ctx, input) {
+    const tenant = await tenants.find(ctx, input.id)
+    return (await tenants.inside(ctx, tenant, (inner) => stats.ofTenant(inner, input.days ?? 30))) as any
+  },
+})
+
+export const users = operation({
+  id: 'tenants.list_users',
+  summary: 'List users in a tenant',
+  tag,
+  auth: read,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({
+    id,
+    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
+    cursor: optional(text(2000)),
+    q: optional(text(200, { description: 'Beginning of the address, the name or the family name' })),
+  }),
+  output: object(
+    {
+      items: array(ManagedUser),
+      limit: integer(),
+      offset: integer(),
+      count: integer({ description: 'Items in this page' }),
+      total: integer({ description: 'Items in all pages' }),
+      totalEstimated: boolean(),
+      nextCursor: optional(string({ description: 'Pass as cursor to read on' })),
+    },
+    { page: true },
+  ),
+  async run(ctx, { id: key, limit = 50, offset = 0, cursor, q }) {
+    const tenant = await tenants.find(ctx, key)
+    const window = { limit, offset, cursor, sort: '-created_at' as const }
+    const { items, ...rest } = await tenants.inside(ctx, tenant, (inner) =>
+      listUsers(inner, { q, roleIds: [] }, window),
+    )
+    return { items: items.map(managedView), limit, offset, count: items.length, ...rest } as any
+  },
+})
+
+export const assignUser = operation({
+  id: 'tenants.assign_user',
+  summary: 'Assign user to tenant',
+  description:
+    'Moves the person there with password and factors. Roles, devices, API keys, backup codes and linked accounts stay behind; sessions end.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'CONFLICT'],
+  input: object({ id, userId: uuid() }),
+  output: Done,
+  async run(ctx, input) {
+    await moves.assign(ctx, input.id, input.userId)
+    return done('The user belongs to this tenant')
+  },
+})
+
+export const unassignUser = operation({
+  id: 'tenants.unassign_user',
+  summary: 'Remove user from tenant',
+  description: 'Moves the person back to the default tenant, as assigning does.',
+  tag,
+  auth: write,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'CONFLICT'],
+  input: object({ id, userId: uuid() }),
+  output: Done,
+  async run(ctx, input) {
+    await moves.unassign(ctx, input.id, input.userId)
+    return done('The user belongs to the default tenant')
+  },
+})
