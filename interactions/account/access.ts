@@ -3,9 +3,11 @@ import { agentLabel } from '../../adapters/agents.ts'
 import { transact } from '../../server/api/pipeline.ts'
 import * as consents from '../../server/domain/consents.ts'
 import * as devices from '../../server/domain/devices.ts'
+import * as factors from '../../server/domain/factors.ts'
 import * as history from '../../server/domain/history.ts'
 import * as sessions from '../../server/domain/sessions.ts'
 import { fail } from '../../server/kernel/errors.ts'
+import { keepDevice } from '../device-cookie.ts'
 import { readForm } from '../page.ts'
 import { goOn, type Member, type MemberHandler, show } from './area.ts'
 
@@ -58,6 +60,7 @@ export const showDevices: MemberHandler = async (m) => {
   show(m, 'devices', {
     devices: items.sort((a, b) => Number(b.current) - Number(a.current)),
     trustDays: m.ctx.tenant.settings.device_trust_days,
+    mayTrust: (await factors.list(m.ctx, m.user.id)).length > 0,
   })
 }
 
@@ -74,6 +77,17 @@ export const changeDevice: MemberHandler = async (m) => {
   if (!action) throw fail('VALIDATION_ERROR', 'No such action')
   await transact(m.ctx, (inner) => action(m, idOf(form.id))(inner as Member['ctx']))
   goOn(m, 'devices', `device-${form.action}`)
+}
+
+/** The device skips the second factor from now on. One that kept no secret is given it here. */
+export const trustDevice: MemberHandler = async (m) => {
+  const form = await readForm(m.koa)
+  const { deviceToken } = await transact(m.ctx, (inner) => devices.trust(inner, idOf(form.id)))
+  if (deviceToken) {
+    m.ctx.request.deviceToken = deviceToken
+    keepDevice(m.koa, m.ctx)
+  }
+  goOn(m, 'devices', 'device-trust')
 }
 
 export const showApps: MemberHandler = async (m) => show(m, 'apps', { apps: await consents.list(m.ctx, m.user.id) })

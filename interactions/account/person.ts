@@ -24,7 +24,9 @@ const profilePage = (m: Member, again: { form?: Form; errors?: object; status?: 
     zones,
     locales: languages.map(({ locale, name }) => ({ value: locale, label: name })),
     form: Object.fromEntries(fields.map((name) => [name, m.user[name] ?? ''])),
+    phone: m.user.phone_number,
     phoneVerified: m.user.phone_verified_at !== null,
+    texts: m.ctx.out.texter.available,
     ...again,
   })
 

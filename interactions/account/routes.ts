@@ -8,6 +8,7 @@ import * as data from './data.ts'
 import * as linked from './linked.ts'
 import * as passkeys from './passkeys.ts'
 import * as person from './person.ts'
+import * as phone from './phone.ts'
 import { callback } from './sign-in.ts'
 import * as twoStep from './two-step.ts'
 
@@ -26,6 +27,8 @@ export function accountRoutes(get: Bind, post: Bind, providers: Providers): void
 
   section('profile', person.showProfile)
   act('profile', person.saveProfile)
+  act('profile/phone', phone.sendCode, 'recent')
+  act('profile/phone/verify', phone.verify, 'recent')
 
   section('email', person.showEmail, 'recent')
   act('email', person.changeEmail, 'recent')
@@ -64,6 +67,7 @@ export function accountRoutes(get: Bind, post: Bind, providers: Providers): void
 
   section('devices', access.showDevices)
   act('devices', access.changeDevice)
+  act('devices/trust', access.trustDevice, 'factors')
 
   section('linked', linked.showLinked)
   act('linked', linked.link, 'recent')
