@@ -5,6 +5,7 @@ import { allRows, nameOf } from '../support/rows.ts'
 import { served } from './documented.ts'
 import { walkAdmin } from './walk-admin.ts'
 import { walkDevices } from './walk-devices.ts'
+import { walkTenants } from './walk-tenants.ts'
 
 /** Calls of the published examples and of every other row; the harness holds each answer against its schema. */
 describe('examples of the documents', () => {
@@ -158,6 +159,7 @@ describe('examples of the documents', () => {
     await ok('DELETE', `/v1/resources/${resource.id}`, { token: admin })
     await walkDevices(app, ok)
     await walkAdmin(app, ok)
+    await walkTenants(app, ok)
     const due = new Set(served.map((name) => name.replace(/\{\w+\}/g, ':')))
     const rows = allRows.filter((bound) => due.has(nameOf(bound).replace(/:\w+/g, ':')))
     expect(rows.length).to.be.greaterThan(50)
