@@ -72,11 +72,16 @@ export const definitions = {
     'Days after which events (audit log, login history) are deleted',
   ),
   allowed_origins: define(
-    array(string({ format: 'uri' }), { maxItems: 100 }),
+    array(string({ format: 'uri', pattern: '^https?://[^/]+$' }), { maxItems: 100 }),
     [] as string[],
     'Browser origins that may call the API',
   ),
-  support_url: define(string(), '', 'Where people find help; shown on error pages', true),
+  support_url: define(
+    string({ pattern: '^(https?://.*)?$' }),
+    '',
+    'Where people find help; shown on error pages',
+    true,
+  ),
 } as const
 
 export type SettingKey = keyof typeof definitions

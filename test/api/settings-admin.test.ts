@@ -59,6 +59,8 @@ describe('settings', () => {
       ['access_token_lifetime', '600'],
       ['mfa_policy', 'sometimes'],
       ['allowed_origins', ['nonsense']],
+      ['allowed_origins', ['https://app.example.com/path']],
+      ['support_url', 'javascript:alert(1)'],
       ['registration_enabled', 'false'],
       ['support_url', { a: 1 }],
     ]) {
