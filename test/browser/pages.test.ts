@@ -137,6 +137,15 @@ describe('pages over HTTP', () => {
     expect(first.headers.get('cache-control')).to.equal('no-store')
   })
 
+  it('have a sample each', () => {
+    const names = readdirSync(views, { recursive: true, encoding: 'utf8' })
+      .filter((file) => file.endsWith('.eta') && !/^(parts|mail)\/|^layout|\/frame\./.test(file))
+      .map((file) => file.replace(/\.eta$/, ''))
+    const shown = new Set(Object.keys(samples).map((name) => name.split('.')[0]))
+    // submit goes on by itself before anybody could look at it.
+    expect(names.filter((view) => !shown.has(view))).to.deep.equal(['submit'])
+  })
+
   it('render every view in every language without a missing word', async () => {
     for (const locale of catalogues.keys()) {
       for (const name of Object.keys(samples)) {

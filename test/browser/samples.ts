@@ -1,6 +1,7 @@
 // Sample data for every view: the states a person can meet, named view or view.state.
 import { qrSvg } from '../../adapters/qr.ts'
 import { renderMail } from '../../adapters/templates.ts'
+import { accountSamples } from './samples-account.ts'
 
 const client = {
   name: 'Harbour Notes',
@@ -96,6 +97,45 @@ export const samples: Record<string, Record<string, unknown>> = {
     post: '/mfa/continue',
     codes: ['k7m2p-x9w4q', 'h3n8r-t5v6z', 'a2b4c-d6f8g', 'j3k5m-n7p9q', 'r2s4t-u6v8w'],
   },
+  'magic-link': { client, post: '/magic-link', links: { login: '/login' } },
+  'magic-link.wrong': { links: {}, form: { email: 'ada@' }, errors: { email: 'field.error.email' } },
+  'magic-link-sent': {
+    email: account.email,
+    post: '/magic-link/code',
+    expires: 600,
+    links: { login: '/login', again: '/magic-link', mailbox: '/dev/mailbox' },
+  },
+  'magic-link-sent.wrong': {
+    email: account.email,
+    post: '/magic-link/code',
+    expires: 600,
+    links: {},
+    errors: { code: 'field.error.code' },
+  },
+  'magic-link-open': { post: '/magic-link', token: 'abc', email: account.email },
+  'magic-link-open.elsewhere': { post: '/magic-link', token: 'abc', email: account.email, elsewhere: true },
+  'magic-link-guarded': {},
+  'mfa.backup': {
+    post: '/mfa',
+    method: 'backup_codes',
+    others: [{ method: 'totp', href: '?method=totp' }],
+    links: { back: '/login' },
+  },
+  'mfa.passkey': {
+    client,
+    post: '/mfa',
+    others: [{ method: 'totp', href: '?method=totp' }],
+    passkey: { begin: '/interaction/x/passkey/begin', finish: '/interaction/x/passkey' },
+    links: { back: '/login' },
+  },
+  'mfa-enrol.wrong': {
+    post: '/mfa/enrol',
+    qr: `data:image/svg+xml;base64,${Buffer.from(qrSvg('otpauth://totp/Gatehouse:ada')).toString('base64')}`,
+    secret: 'JBSW Y3DP',
+    url: 'otpauth://totp/Gatehouse:ada',
+    links: { back: '/login' },
+    errors: { code: 'mfa.error.code' },
+  },
   register: { client, links, rules },
   'register.wrong': {
     links,
@@ -182,4 +222,5 @@ export const samples: Record<string, Record<string, unknown>> = {
     })),
     links: { home: '/' },
   },
+  ...accountSamples,
 }
