@@ -13,7 +13,6 @@ const rules: { table: string; where: string }[] = [
   { table: 'secrets', where: `expires_at < now() - interval '${DAY}'` },
   { table: 'login_attempts', where: `expires_at < now() - interval '1 hour'` },
   { table: 'login_counters', where: `expires_at < now()` },
-  { table: 'login_attempts', where: `expires_at < now() - interval '${DAY}'` },
   // Kept a while after their end, so that their owner can look back.
   { table: 'api_keys', where: `least(revoked_at, expires_at) < now() - interval '90 days'` },
   { table: 'devices', where: `last_used_at < now() - interval '400 days'` },

@@ -56,7 +56,8 @@ export function createAuthenticate(): Authenticate {
     return actorOf(ctx, ctx.tenant, claims, standing)
   }
   authenticate.forget = (ctx) => {
-    if (ctx.actor?.clientId.startsWith(KEY_CLIENT)) usedKeys.clear()
+    // A write may have ended a key, whoever made it.
+    usedKeys.clear()
     if (ctx.actor) forgetStanding(ctx.tenant.id, ctx.actor.tokenId)
   }
   return authenticate

@@ -12,6 +12,7 @@ const pending = (db: Db, tenantId: string, userId: string) =>
 
 /** Sends a code to the verified phone. VALIDATION_ERROR without one. */
 export async function setUp(ctx: Context, user: UserRow): Promise<void> {
+  if (!ctx.out.texter.available) throw fail('UNAVAILABLE', 'Text messages are not set up here', { retryAfter: 3600 })
   if (!user.phone_number || !user.phone_verified_at) {
     throw fail('VALIDATION_ERROR', 'Add a phone number to your profile and verify it first')
   }
