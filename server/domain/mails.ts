@@ -130,8 +130,6 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
       return { link: `${issuer}/`, forgotLink: `${issuer}/forgot-password` }
     case 'impersonated':
       return { link: `${issuer}/account/sessions`, at: job.at ? new Date(job.at) : new Date() }
-    case 'impersonated':
-      return { link: `${issuer}/account/history?kind=security`, at: new Date() }
     case 'locked':
       return { link: `${issuer}/forgot-password`, expires: job.seconds ?? 3600 }
     default:
