@@ -31,7 +31,7 @@ export function createTexter(options: {
       available: !production,
       async send({ tenantId, to, text }) {
         if (production) throw new Error('SMS_URL is not set')
-        const html = `<p style="font:16px sans-serif;white-space:pre-line">${escape(text)}</p>`
+        const html = `<p style="font:16px sans-serif;white-space:pre-line">${escaped(text)}</p>`
         await db('mailbox').insert({ id: v7(), tenant_id: tenantId, recipient: to, subject: 'SMS', html, body: text })
       },
     }
@@ -78,4 +78,4 @@ function twilio(smsUrl: string) {
   })
 }
 
-const escape = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
+const escaped = (text: string) => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')

@@ -13,8 +13,8 @@ import * as enrolment from './mfa-enrol.ts'
 import { type PageHandler, page } from './page.ts'
 import * as passkey from './passkey.ts'
 import { register, showRegister } from './registration.ts'
-import { type StepHandler, step as stepOf } from './step.ts'
 import * as social from './social.ts'
+import { type StepHandler, step as stepOf } from './step.ts'
 
 export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): Router {
   const router = new Router()
@@ -35,9 +35,9 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/magic-link/code', step(magicLink.enterCode))
   get('/interaction/:uid/magic-link/open', magicLink.openWaiting(step))
   post('/interaction/:uid/magic-link/open', step(magicLink.takeWaiting))
-  get('/magic-link', magicLink.open)
   get('/interaction/:uid/social/:provider', step(social.go))
   get('/interaction/:uid/social/:provider/back', step(social.back))
+  get('/magic-link', magicLink.open)
   post('/magic-link', magicLink.take(providers))
 
   get('/interaction/:uid/mfa', step(mfa.showMfa))

@@ -29,7 +29,11 @@ describe('the profile by sso-api', () => {
 
   it('merges names and metadata, and null clears', async () => {
     const put = (body: object) => app.call('PUT', '/api/account/profile', { token: ada.accessToken, body })
-    await put({ firstName: 'Ada', lastName: 'Lovelace', metadata: { department: 'Engineering', mobile: '+1234567890' } })
+    await put({
+      firstName: 'Ada',
+      lastName: 'Lovelace',
+      metadata: { department: 'Engineering', mobile: '+1234567890' },
+    })
     const { body } = await put({ lastName: null, metadata: { mobile: null } })
     expect(body.data).to.include({ firstName: 'Ada', lastName: null })
     expect(body.data.metadata).to.deep.equal({ department: 'Engineering' })
