@@ -165,7 +165,10 @@ describe('devices and history', () => {
     const { first } = await withPasskey(ada, { token: TOKEN })
     expect((await login(ada, { token: TOKEN })).body.mfa_required, 'a thief could have trusted it').to.equal(true)
     // Whoever adds a passkey has proven it; a session that has not is one of the password alone.
-    await app.db('sessions').where({ user_id: ada.id }).update({ payload: app.db.raw(`payload || '{"amr": ["pwd"]}'`) })
+    await app
+      .db('sessions')
+      .where({ user_id: ada.id })
+      .update({ payload: app.db.raw(`payload || '{"amr": ["pwd"]}'`) })
     const weak = await app.call('POST', '/v1/auth/mfa/trust-device', { token: first, body: {} })
     expect(weak.status).to.equal(401)
     expect(weak.headers.get('www-authenticate')).to.include('acr_values')
