@@ -1,4 +1,5 @@
 /** Signing in with an account elsewhere, within an authorization request. */
+
 import { transact } from '../server/api/pipeline.ts'
 import * as identities from '../server/domain/identities.ts'
 import * as providers from '../server/domain/identity-providers.ts'
@@ -6,6 +7,7 @@ import * as social from '../server/domain/social-login.ts'
 import type { Failure } from '../server/kernel/errors.ts'
 import { prove, showLogin } from './flow.ts'
 import { fieldErrors, spend } from './page.ts'
+import { providerAnswer } from './provider-answer.ts'
 import type { Step, StepHandler } from './step.ts'
 
 /** Buttons of the login page. */
@@ -28,18 +30,7 @@ export const go: StepHandler = async (s) => {
 /** Back from the provider, by way of the callback: this address alone is sent the cookie of the sign-in that waits. */
 export const back: StepHandler = async (s) => {
   await spend(s.ctx, { name: 'social-callback', count: 60, seconds: 900 })
-  const word = (name: string) => {
-    const value = s.koa.query[name]
-    return typeof value === 'string' && value.length <= 4096 ? value : undefined
-  }
-  const answer = {
-    code: word('code'),
-    state: word('state'),
-    iss: word('iss'),
-    error: word('error'),
-    errorDescription: word('error_description'),
-    user: word('user'),
-  }
+  const answer = providerAnswer(s.koa)
   try {
     const { provider, profile } = await social.redeem(s.ctx, slugOf(s), answer, { interactionId: s.interaction.uid })
     await prove(s, await transact(s.ctx, (inner) => identities.arrive(inner, provider, profile)))

@@ -1,4 +1,5 @@
 /** Accounts elsewhere that open this one: connecting one goes to its provider and comes back here. */
+
 import { transact } from '../../server/api/pipeline.ts'
 import * as identities from '../../server/domain/identities.ts'
 import * as providers from '../../server/domain/identity-providers.ts'
@@ -6,6 +7,7 @@ import { assertRecent } from '../../server/domain/recent.ts'
 import * as social from '../../server/domain/social-login.ts'
 import type { Failure } from '../../server/kernel/errors.ts'
 import { readForm, spend } from '../page.ts'
+import { providerAnswer } from '../provider-answer.ts'
 import { goOn, type Member, type MemberHandler, show } from './area.ts'
 
 export const showLinked: MemberHandler = async (m) => listPage(m)
@@ -53,18 +55,7 @@ export const link: MemberHandler = async (m) => {
 /** Only the browser session that went may come back. */
 export const back: MemberHandler = async (m) => {
   await spend(m.ctx, { name: 'social-callback', count: 60, seconds: 900 })
-  const word = (name: string) => {
-    const value = m.koa.query[name]
-    return typeof value === 'string' && value.length <= 4096 ? value : undefined
-  }
-  const answer = {
-    code: word('code'),
-    state: word('state'),
-    iss: word('iss'),
-    error: word('error'),
-    errorDescription: word('error_description'),
-    user: word('user'),
-  }
+  const answer = providerAnswer(m.koa)
   const slug = String(m.koa.params.provider)
   try {
     const { provider, profile } = await social.redeem(m.ctx, slug, answer, { sessionId: m.session.uid })
