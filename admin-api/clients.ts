@@ -14,6 +14,7 @@ import {
   optional,
   page,
   resource,
+  type Schema,
   string,
   text,
   uri,
@@ -64,10 +65,36 @@ const metadata = {
   callbackRedirectUri: optional(nullable(uri({ description: 'Where the callback leads with callback_mode cookies' }))),
   allowedOrigins: optional(nullable(array(text(300, { pattern: '^https?://[^\\s/?#*@]+$' }), { maxItems: 100 }))),
 }
+const loginPolicy = {
+  mfa: oneOf(['off', 'optional', 'required'], { description: 'Whether signing in asks for a second factor' }),
+  factors: array(oneOf(['totp', 'email', 'sms', 'webauthn']), {
+    minItems: 1,
+    uniqueItems: true,
+    description: 'Second factors that count; all where absent',
+  }),
+  methods: array(oneOf(['password', 'magic_link', 'otp', 'passkey', 'social']), {
+    minItems: 1,
+    uniqueItems: true,
+    description: 'Ways to sign in that are offered; all where absent',
+  }),
+  requireVerifiedEmail: boolean({ description: 'Signing in asks for a verified e-mail address' }),
+}
+const each = <T extends Schema, R extends Schema>(keys: Record<string, T>, wrap: (schema: T) => R) =>
+  Object.fromEntries(Object.entries(keys).map(([key, schema]) => [key, wrap(schema)]))
 const policy = {
   firstParty: optional(boolean({ description: 'Our own app: people are not asked for consent' })),
   requirePkce: optional(boolean({ description: 'PKCE S256; only a confidential client may be exempt' })),
   accessTokenFormat: optional(oneOf(['jwt', 'opaque'])),
+  loginPolicy: optional(
+    nullable(
+      object(
+        each<Schema, Schema>(loginPolicy, (schema) => optional(nullable(schema))),
+        {
+          description: 'What signing in to it asks for. Merged key by key; null removes',
+        },
+      ),
+    ),
+  ),
 }
 
 const shared = {
@@ -77,6 +104,7 @@ const shared = {
   firstParty: boolean(),
   requirePkce: boolean(),
   accessTokenFormat: oneOf(['jwt', 'opaque']),
+  loginPolicy: object(each<Schema, Schema>(loginPolicy, optional)),
   system: boolean({ description: 'Built in: cannot be changed or deleted' }),
   createdAt: instant(),
   updatedAt: instant(),

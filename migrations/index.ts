@@ -6,6 +6,7 @@ import * as signIn from './0003_sign_in.ts'
 import * as hotTables from './0004_hot_tables.ts'
 import * as admin from './0005_admin.ts'
 import * as impersonation from './0006_impersonation.ts'
+import * as clients from './0011_clients.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -14,6 +15,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0004_hot_tables': hotTables,
   '0005_admin': admin,
   '0006_impersonation': impersonation,
+  '0011_clients': clients,
 }
 
 const source: Knex.MigrationSource<string> = {

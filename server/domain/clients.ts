@@ -13,6 +13,8 @@ export interface ClientPolicy {
   firstParty?: boolean | undefined
   requirePkce?: boolean | undefined
   accessTokenFormat?: 'jwt' | 'opaque' | undefined
+  /** Merged key by key; null removes, of one key or of all. */
+  loginPolicy?: Record<string, unknown> | null | undefined
 }
 export type ClientMetadata = Record<string, unknown>
 export interface ClientView extends ClientMetadata {
@@ -66,6 +68,7 @@ export async function create(
       first_party: input.policy.firstParty ?? false,
       require_pkce: input.policy.requirePkce ?? true,
       access_token_format: input.policy.accessTokenFormat ?? 'jwt',
+      login_policy: merged({}, input.policy.loginPolicy),
     })
     .onConflict(['tenant_id', 'client_id'])
     .ignore()
@@ -142,6 +145,7 @@ export async function update(
       first_party: change.policy.firstParty ?? row.first_party,
       require_pkce: change.policy.requirePkce ?? row.require_pkce,
       access_token_format: change.policy.accessTokenFormat ?? row.access_token_format,
+      login_policy: merged(row.login_policy, change.policy.loginPolicy),
       version: ctx.db.raw('version + 1'),
       updated_at: ctx.db.fn.now(),
     })
@@ -276,14 +280,23 @@ const stored = (metadata: ClientMetadata): ClientMetadata =>
       .map(([key, value]) => [snake(key), value]),
   )
 
+const camelKeys = (value: object) => Object.fromEntries(Object.entries(value).map(([key, v]) => [camel(key), v]))
+
+/** Absent keys stay, null removes, of one key or of all. */
+function merged(current: object, change: Record<string, unknown> | null | undefined): string {
+  const whole = change === null ? {} : { ...current, ...stored(change ?? {}) }
+  return JSON.stringify(Object.fromEntries(Object.entries(whole).filter(([, value]) => value !== null)))
+}
+
 function view(row: any): ClientView {
   return {
     id: row.id,
     clientId: row.client_id,
-    ...Object.fromEntries(Object.entries(row.metadata).map(([key, value]) => [camel(key), value])),
+    ...camelKeys(row.metadata),
     firstParty: row.first_party,
     requirePkce: row.require_pkce,
     accessTokenFormat: row.access_token_format,
+    loginPolicy: camelKeys(row.login_policy),
     system: row.system,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

@@ -34,6 +34,15 @@ export interface Branding {
   policy_uri?: string
   tos_uri?: string
 }
+/** What signing in to a client asks for, beside the tenant's settings. */
+export interface LoginPolicy {
+  mfa?: 'off' | 'optional' | 'required'
+  /** Second factors that count; all where absent. */
+  factors?: ('totp' | 'email' | 'sms' | 'webauthn')[]
+  /** First factors that may be used; all where absent. */
+  methods?: ('password' | 'magic_link' | 'otp' | 'passkey' | 'social')[]
+  require_verified_email?: boolean
+}
 /** A tenant with everything a request needs of it. Immutable: a change makes a new object. */
 export interface Tenant {
   id: string
@@ -58,6 +67,7 @@ export interface ClientRecord {
   firstParty: boolean
   requirePkce: boolean
   accessTokenFormat: 'jwt' | 'opaque'
+  loginPolicy: LoginPolicy
   version: number
   secrets: { secret: string; expiresAt: number | null }[]
 }
@@ -299,6 +309,7 @@ async function loadClient(
     firstParty: row.first_party,
     requirePkce: row.require_pkce,
     accessTokenFormat: row.access_token_format,
+    loginPolicy: row.login_policy,
     version: row.version,
     secrets: secrets.map((s) => ({
       secret: sealing.open(s.secret_encrypted, secretPlace(tenantId, s.id)).toString(),
