@@ -5,6 +5,7 @@ import { type Row, row } from '../server/kernel/surface.ts'
 import * as audit from './audit.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
+import * as keys from './keys.ts'
 import * as permissions from './permissions.ts'
 import * as resources from './resources.ts'
 import * as roles from './roles.ts'
@@ -212,4 +213,17 @@ plainRows.push(row('GET', '/admin/stats', stats.get))
 ssoRows.push(
   row('GET', `${realm}/analytics/session-stats`, stats.sessionStats),
   row('GET', `${realm}/analytics/login-stats`, stats.loginStats),
+)
+
+// Signing keys, of one's own tenant and of any.
+const ofTenant = { as: 'keys', names: { id: 'tenant' } }
+// Nobody names another tenant there, where no permission about tenants is asked for.
+const own = { as: 'keys', fixed: { tenant: undefined } }
+v1Rows.push(
+  row('GET', '/v1/admin/keys', keys.list, own),
+  row('POST', '/v1/admin/keys/rotate', keys.rotate, own),
+  row('POST', '/v1/admin/keys/{kid}/revoke', keys.revoke, own),
+  row('GET', '/v1/tenants/{id}/keys', keys.list, { ...ofTenant, permission: 'tenants:read' }),
+  row('POST', '/v1/tenants/{id}/keys/rotate', keys.rotate, { ...ofTenant, permission: 'tenants:write' }),
+  row('POST', '/v1/tenants/{id}/keys/{kid}/revoke', keys.revoke, { ...ofTenant, permission: 'tenants:write' }),
 )

@@ -2,6 +2,7 @@
 import { Done, done } from '../server/api/shapes.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import { DEFAULT_TENANT } from '../server/domain/ids.ts'
+import { makeKeys } from '../server/domain/keys.ts'
 import * as stats from '../server/domain/stats.ts'
 import * as tenants from '../server/domain/tenant-admin.ts'
 import * as moves from '../server/domain/tenant-moves.ts'
@@ -114,7 +115,9 @@ export const create = operation({
   }),
   example: { name: 'Acme', slug: 'acme' },
   output: Tenant,
-  run: async (ctx, input) => view(ctx, await tenants.create(ctx, { ...input, branding: stored(input.branding) })),
+  prepare: () => makeKeys(),
+  run: async (ctx, input, keys) =>
+    view(ctx, await tenants.create(ctx, { ...input, branding: stored(input.branding) }, keys)),
 })
 
 export const get = operation({

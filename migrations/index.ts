@@ -7,6 +7,7 @@ import * as hotTables from './0004_hot_tables.ts'
 import * as admin from './0005_admin.ts'
 import * as impersonation from './0006_impersonation.ts'
 import * as clients from './0011_clients.ts'
+import * as tenants from './0012_tenants.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -16,6 +17,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0005_admin': admin,
   '0006_impersonation': impersonation,
   '0011_clients': clients,
+  '0012_tenants': tenants,
 }
 
 const source: Knex.MigrationSource<string> = {

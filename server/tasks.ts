@@ -4,6 +4,7 @@ import { startJobs } from '../adapters/jobs.ts'
 import { connect } from '../adapters/knex.ts'
 import { purge as purgeLimits } from '../adapters/limits.ts'
 import type { Deps } from './deps.ts'
+import { rotateDue } from './domain/key-rotation.ts'
 import { type MailJob, send } from './domain/mails.ts'
 import { purge } from './domain/maintenance.ts'
 import { type SmsJob, send as sendText } from './domain/texts.ts'
@@ -36,6 +37,7 @@ export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Pr
         try {
           await purge(db)
           await purgeLimits(db)
+          await rotateDue(out, db)
         } finally {
           await db.destroy()
         }

@@ -56,6 +56,8 @@ export interface Tenant {
   branding: Branding
   settings: Settings
   keys: SigningKey[]
+  /** When one of the keys begins or ceases to sign or to be published (ms by this process's clock); Infinity for never. */
+  keysUntil: number
   roles: Map<string, Role>
   resources: Map<string, Resource>
 }
@@ -203,7 +205,8 @@ async function dropStale(
     )
     .select('id', 'version')
   const versions = new Map(rows.map((r) => [r.id, r.version]))
-  for (const tenant of known) if (versions.get(tenant.id) !== tenant.version) directory.drop(tenant.id)
+  for (const tenant of known)
+    if (versions.get(tenant.id) !== tenant.version || tenant.keysUntil <= Date.now()) directory.drop(tenant.id)
   const cachedClients = [...clients.entries()]
   if (cachedClients.length === 0) return
   const changed = await db('clients')
@@ -219,8 +222,12 @@ async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: strin
   const { rows } = await db.raw(
     `select t.id, t.slug, t.name, t.status, t.version, t.branding,
       coalesce((select jsonb_object_agg(key, value) from settings where tenant_id = t.id), '{}') as settings,
-      coalesce((select json_agg(k order by k.created_at desc) from signing_keys k
-        where k.tenant_id = t.id and (k.expires_at is null or k.expires_at > now())), '[]') as keys,
+      coalesce((select json_agg(json_build_object('kid', kid, 'alg', alg, 'public_jwk', public_jwk,
+          'private_encrypted', private_encrypted, 'signs', signs_at <= now() and coalesce(retired_at > now(), true))
+        order by signs_at desc, created_at desc) from signing_keys k
+        where k.tenant_id = t.id and coalesce(expires_at > now(), true)), '[]') as keys,
+      (select extract(epoch from min(at) - now()) from signing_keys k, unnest(array[signs_at, retired_at, expires_at]) at
+        where k.tenant_id = t.id and at > now()) as fresh_for,
       coalesce((select json_agg(json_build_object('id', r.id, 'name', r.name, 'scope', r.scope, 'ownerId', r.owner_id,
         'parts', (select coalesce(json_agg(part_id), '[]') from role_parts p where p.tenant_id = t.id and p.role_id = r.id),
         'permissions', (select coalesce(json_agg(p.name), '[]') from role_permissions rp join permissions p
@@ -244,6 +251,7 @@ async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: strin
     branding: found.branding,
     settings: settle(found.settings),
     keys: (found.keys as KeyRow[]).map((row) => openKey(sealing, found.id, row)),
+    keysUntil: found.fresh_for === null ? Infinity : Date.now() + Number(found.fresh_for) * 1000,
     roles: effectiveRoles(found.roles),
     resources: new Map(
       found.resources.map((r: any) => [

@@ -18,6 +18,7 @@ const rules: { table: string; where: string }[] = [
   { table: 'devices', where: `last_used_at < now() - interval '400 days'` },
   // Jobs that were tried to the end and failed; kept a while for whoever looks for the reason.
   { table: 'graphile_worker._private_jobs', where: `attempts >= max_attempts and run_at < now() - interval '7 days'` },
+  { table: 'signing_keys', where: `expires_at < now() - interval '30 days'` },
   { table: 'mailbox', where: `created_at < now() - interval '7 days'` },
 ]
 /** Grants whose session ended and that no refresh token stands on. */

@@ -20,6 +20,8 @@ export const permissions: Record<string, string> = {
   'sessions:write': 'End sessions of others',
   'settings:read': 'See settings',
   'settings:write': 'Change settings',
+  'keys:read': 'See signing keys',
+  'keys:write': 'Rotate and revoke signing keys',
   'audit:read': 'Read the audit log',
   'stats:read': 'Read statistics and service health',
   'organizations:read': 'See all organizations',
@@ -41,7 +43,7 @@ export const systemRoles = [
     name: 'admin',
     description: 'Manages the people, roles and clients of the tenant',
     permissions: Object.keys(permissions).filter(
-      (p) => !['realm:manage', 'clients:trust', 'tenants:write'].includes(p),
+      (p) => !['realm:manage', 'clients:trust', 'keys:write', 'tenants:write'].includes(p),
     ),
   },
   {

@@ -66,6 +66,16 @@ export const definitions = {
   ),
   email_link_lifetime: define(integer({ minimum: 300, maximum: 604_800 }), 86_400, 'Seconds a verification link lives'),
   reset_link_lifetime: define(integer({ minimum: 300, maximum: 86_400 }), 3600, 'Seconds a password reset link lives'),
+  key_rotation_days: define(
+    integer({ minimum: 0, maximum: 3650 }),
+    90,
+    'Days after which new signing keys take over; 0 leaves that to administrators',
+  ),
+  key_publish_hours: define(
+    integer({ minimum: 0, maximum: 720 }),
+    24,
+    'Hours a new signing key is published before it signs, for those who keep our keys that long',
+  ),
   event_retention_days: define(
     integer({ minimum: 30, maximum: 3650 }),
     730,

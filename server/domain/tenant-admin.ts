@@ -5,6 +5,7 @@ import type { Context } from './context.ts'
 import type { Branding, Tenant } from './directory.ts'
 import { type Pending, writeEvents, writeJobs } from './events.ts'
 import { DEFAULT_TENANT } from './ids.ts'
+import type { FreshKey } from './keys.ts'
 import * as settings from './settings-admin.ts'
 import * as tenants from './tenants.ts'
 
@@ -84,12 +85,12 @@ export interface NewTenant {
 }
 
 /** Ready at once: issuer, keys, roles, settings. CONFLICT when the slug is taken, also by a deleted tenant. */
-export async function create(ctx: Context, input: NewTenant): Promise<TenantRow> {
+export async function create(ctx: Context, input: NewTenant, keys: FreshKey[]): Promise<TenantRow> {
   assertHome(ctx)
   const slug = input.slug ?? slugOf(input.name)
   if (!slug) throw fail('VALIDATION_ERROR', 'This name makes no slug: give one')
   if (await ctx.db('tenants').where({ slug }).first('id')) throw fail('CONFLICT', 'There is a tenant with this slug')
-  const id = await tenants.create(ctx.db as Knex.Transaction, ctx.out.sealing, { slug, name: input.name })
+  const id = await tenants.create(ctx.db as Knex.Transaction, ctx.out.sealing, { slug, name: input.name, keys })
   if (input.branding)
     await ctx
       .db('tenants')

@@ -2,17 +2,17 @@
 import type { Knex } from 'knex'
 import type { Sealing } from '../../adapters/sealing.ts'
 import { DIRECT_CLIENT, newId } from './ids.ts'
-import { createKeys } from './keys.ts'
+import { type FreshKey, makeKeys, storeKeys } from './keys.ts'
 import { permissions, systemRoles } from './policy.ts'
 
 export async function create(
   trx: Knex.Transaction,
   sealing: Sealing,
-  tenant: { id?: string; slug: string; name: string },
+  tenant: { id?: string; slug: string; name: string; keys?: FreshKey[] },
 ): Promise<string> {
   const id = tenant.id ?? newId()
   await trx('tenants').insert({ id, slug: tenant.slug, name: tenant.name })
-  await createKeys(trx, sealing, id)
+  await storeKeys(trx, sealing, id, tenant.keys ?? (await makeKeys()))
   await seedPermissions(trx, id)
   await trx('clients').insert({
     tenant_id: id,

@@ -27,5 +27,12 @@ export async function walkTenants(app: TestApp, ok: Ok): Promise<void> {
   await go('GET', `/v1/tenants/${id}/users`)
   await go('GET', `/v1/tenants/${id}/stats`)
   await go('DELETE', `/v1/tenants/${id}/users/${person.id}`)
+  await go('GET', '/v1/admin/keys')
+  const { keys } = await go('POST', '/v1/admin/keys/rotate', { algs: ['ES256'] })
+  const next = keys.find((key: { status: string }) => key.status === 'next')
+  await go('POST', `/v1/admin/keys/${next.kid}/revoke`, {})
+  const theirs = await go('GET', `/v1/tenants/${id}/keys`)
+  await go('POST', `/v1/tenants/${id}/keys/rotate`, { immediately: true })
+  await go('POST', `/v1/tenants/${id}/keys/${theirs.keys[0].kid}/revoke`, {})
   await go('DELETE', `/v1/tenants/${id}`)
 }
