@@ -1,7 +1,8 @@
 /** Administering OAuth clients. */
 import { Done, done, pageInput, pageOf, stringList } from '../server/api/shapes.ts'
+import * as secrets from '../server/domain/clients/secrets.ts'
 import * as clients from '../server/domain/clients.ts'
-import { operation } from '../server/domain/context.ts'
+import { type Context, operation } from '../server/domain/context.ts'
 import {
   anything,
   array,
@@ -45,6 +46,8 @@ const metadata = {
   logoUri: optional(nullable(uri())),
   policyUri: optional(nullable(uri())),
   tosUri: optional(nullable(uri())),
+  softwareId: optional(nullable(text(255))),
+  softwareVersion: optional(nullable(text(255))),
   jwks: optional(nullable(anything({ type: 'object' }))),
   jwksUri: optional(nullable(uri())),
   idTokenSignedResponseAlg: optional(oneOf(['ES256', 'RS256'])),
@@ -116,6 +119,7 @@ const NewClient = resource('NewClient', {
   clientSecretExpiresAt: optional(integer({ description: '0: does not expire' })),
 })
 const clientKey = { id: text(255, { description: 'id or client_id' }) }
+const version = (ctx: Context, input: { id: string }, lock: boolean) => clients.versionOf(ctx, input.id, lock)
 
 function split(input: Record<string, unknown>): { policy: clients.ClientPolicy; metadata: clients.ClientMetadata } {
   const pick = (keys: object) =>
@@ -182,6 +186,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object(clientKey),
   output: Client,
+  version,
   run: (ctx, input) => clients.get(ctx, input.id) as any,
 })
 
@@ -196,19 +201,21 @@ export const update = operation({
   input: object({ ...clientKey, ...metadata, ...policy }),
   example: { clientName: 'My App', logoUri: 'https://app.example.com/logo.png' },
   output: Client,
+  version,
   run: (ctx, { id, ...change }) => clients.update(ctx, id, split(change)) as any,
 })
 
 export const remove = operation({
   id: 'clients.delete',
   summary: 'Delete a client',
-  description: 'Its grants and tokens end with it.',
+  description: 'Its grants, tokens and roles end with it.',
   tag,
   auth: { permission: 'clients:write' },
   effect: 'write',
   errors: ['NOT_FOUND'],
   input: object(clientKey),
   output: Done,
+  version,
   async run(ctx, input) {
     await clients.remove(ctx, input.id)
     return done('The client is deleted')
@@ -227,7 +234,7 @@ export const secret = operation({
     clientId: string(),
     secrets: array(object({ id: uuid(), createdAt: instant(), expiresAt: nullable(instant()) })),
   }),
-  run: (ctx, input) => clients.secretMetadata(ctx, input.id),
+  run: (ctx, input) => secrets.metadata(ctx, input.id),
 })
 
 export const regenerateSecret = operation({
@@ -240,5 +247,5 @@ export const regenerateSecret = operation({
   errors: ['NOT_FOUND'],
   input: object({ ...clientKey, overlap: optional(integer({ minimum: 0, maximum: 2_592_000, default: 86_400 })) }),
   output: object({ clientId: string(), clientSecret: string(), previousExpiresAt: nullable(instant()) }),
-  run: (ctx, input) => clients.regenerateSecret(ctx, input.id, input.overlap ?? 86_400),
+  run: (ctx, input) => secrets.regenerate(ctx, input.id, input.overlap ?? 86_400),
 })

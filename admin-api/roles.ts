@@ -9,7 +9,6 @@ import {
   array,
   boolean,
   integer,
-  nullable,
   object,
   oneOf,
   optional,
@@ -19,7 +18,19 @@ import {
   text,
   uuid,
 } from '../server/kernel/schema.ts'
-import { key, keys, ManagedUser, managedView, Role, RoleDetails, RolePermission, wholePage } from './shapes.ts'
+import {
+  Description,
+  key,
+  keys,
+  ManagedUser,
+  managedView,
+  Role,
+  RoleDetails,
+  RoleName,
+  RolePermission,
+  roleDetails,
+  wholePage,
+} from './shapes.ts'
 
 const tag = 'Roles'
 const read = { permission: 'roles:read' }
@@ -31,8 +42,6 @@ const scopesOf = (which: string | undefined): roles.Where => {
   if (which === 'database') return { scopes: ['tenant', 'organization'] }
   return which === undefined ? {} : { scopes: [which as roles.Scope] }
 }
-const Name = text(100, { pattern: '^[^\\s/][^/]*$' })
-const Description = optional(nullable(text(500)))
 
 /** v1-api's tenant_id: the caller's own, or any for who manages all tenants. */
 async function inTenant(ctx: Context, tenantId: string | undefined): Promise<Context> {
@@ -41,11 +50,6 @@ async function inTenant(ctx: Context, tenantId: string | undefined): Promise<Con
   const tenant = isRoot ? await ctx.out.directory.byId(tenantId) : undefined
   if (!tenant) throw fail('NOT_FOUND', 'No such tenant')
   return { ...ctx, tenant }
-}
-
-async function details(ctx: Context, view: roles.RoleView) {
-  const held = await roles.permissionsOfRole(ctx, view.id)
-  return { ...view, permissions: held.map(({ name }) => name) }
 }
 
 export const list = operation({
@@ -73,7 +77,7 @@ export const get = operation({
   input: object({ role: key('role'), scope }),
   output: RoleDetails,
   version: (ctx, input, lock) => roles.versionOf(ctx, input.role, scopesOf(input.scope), lock),
-  run: async (ctx, input) => details(ctx, await roles.get(ctx, input.role, scopesOf(input.scope))),
+  run: async (ctx, input) => roleDetails(ctx, await roles.get(ctx, input.role, scopesOf(input.scope))),
 })
 
 export const create = operation({
@@ -85,7 +89,7 @@ export const create = operation({
   effect: 'write',
   errors: ['CONFLICT'],
   input: object({
-    name: Name,
+    name: RoleName,
     description: Description,
     permissions: optional(array(text(255), { maxItems: 200, description: 'ids or names' })),
     scope: optional(oneOf(['tenant', 'organization'], { default: 'tenant' })),
@@ -95,7 +99,7 @@ export const create = operation({
   output: RoleDetails,
   async run(ctx, { tenantId, ...input }) {
     const inner = await inTenant(ctx, tenantId)
-    return details(inner, await roles.create(inner, input))
+    return roleDetails(inner, await roles.create(inner, input))
   },
 })
 
@@ -107,12 +111,12 @@ export const update = operation({
   auth: write,
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: object({ role: key('role'), name: optional(Name), description: Description, scope }),
+  input: object({ role: key('role'), name: optional(RoleName), description: Description, scope }),
   example: { description: 'Updated description' },
   output: RoleDetails,
   version: (ctx, input, lock) => roles.versionOf(ctx, input.role, scopesOf(input.scope), lock),
   run: async (ctx, { role, scope: which, ...change }) =>
-    details(ctx, await roles.update(ctx, role, change, scopesOf(which))),
+    roleDetails(ctx, await roles.update(ctx, role, change, scopesOf(which))),
 })
 
 export const remove = operation({
@@ -166,7 +170,7 @@ export const allow = operation({
     if (input.permissionId !== undefined) given.push(input.permissionId)
     if (given.length === 0) throw fail('VALIDATION_ERROR', 'permission_id is required')
     const row = await roles.allow(ctx, input.role, given, scopesOf(input.scope))
-    return details(ctx, roles.roleView(row))
+    return roleDetails(ctx, roles.roleView(row))
   },
 })
 
@@ -238,7 +242,7 @@ export const createComposite = operation({
   effect: 'write',
   errors: ['CONFLICT', 'NOT_FOUND'],
   input: object({
-    name: Name,
+    name: RoleName,
     description: Description,
     roles: optional(keys('roles it contains')),
     childRoles: optional(keys('roles it contains')),
@@ -249,7 +253,7 @@ export const createComposite = operation({
   async run(ctx, { roles: some, childRoles, ...input }) {
     const parts = [...(some ?? []), ...(childRoles ?? [])]
     if (parts.length === 0) throw fail('VALIDATION_ERROR', 'roles is required')
-    return details(ctx, await composites.createComposite(ctx, { ...input, parts }))
+    return roleDetails(ctx, await composites.createComposite(ctx, { ...input, parts }))
   },
 })
 
@@ -278,7 +282,7 @@ export const addParts = operation({
   input: partsInput,
   example: { roles: ['user'] },
   output: RoleDetails,
-  run: async (ctx, input) => details(ctx, await composites.add(ctx, input.role, input.roles)),
+  run: async (ctx, input) => roleDetails(ctx, await composites.add(ctx, input.role, input.roles)),
 })
 export const removeParts = operation({
   id: 'roles.remove_parts',
@@ -290,5 +294,5 @@ export const removeParts = operation({
   input: partsInput,
   example: { roles: ['user'] },
   output: RoleDetails,
-  run: async (ctx, input) => details(ctx, await composites.take(ctx, input.role, input.roles)),
+  run: async (ctx, input) => roleDetails(ctx, await composites.take(ctx, input.role, input.roles)),
 })

@@ -3,6 +3,7 @@
 import * as impersonation from '../server/api/impersonation.ts'
 import { type Row, row } from '../server/kernel/surface.ts'
 import * as audit from './audit.ts'
+import * as clientRoles from './client-roles.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
 import * as keys from './keys.ts'
@@ -170,6 +171,36 @@ ssoRows.push(
   row('DELETE', '/api/db-roles/:id/permissions/:permId', roles.disallow, { ...database, ...top }),
   row('POST', '/api/db-roles/:id/assign', userRoles.assignHere, { names: { id: 'role' }, ...top }),
   row('DELETE', '/api/db-roles/:id/users/:userId', userRoles.unassign, { names: { id: 'role' }, ...top }),
+)
+
+// Clients, as both parts of sso-api spell them, and the roles that count at one of them.
+const client = `${realm}/clients/:clientId`
+const which = { names: { clientId: 'id', clientKey: 'id' } }
+const ofClient = { names: { clientId: 'client', id: 'client', roleName: 'role' } }
+ssoRows.push(
+  row('GET', `${realm}/clients`, clients.list),
+  row('GET', client, clients.get, which),
+  row('POST', `${realm}/clients`, clients.create, { ...made, ...top }),
+  row('PATCH', client, clients.update, { ...which, ...top }),
+  row('DELETE', client, clients.remove, { ...which, ...top }),
+  row('GET', `${client}/secret`, clients.secret, { ...which, ...top }),
+  row('POST', `${client}/secret/regenerate`, clients.regenerateSecret, { ...which, ...top }),
+  row('GET', `${client}/roles`, clientRoles.list, ofClient),
+  row('POST', `${client}/roles`, clientRoles.create, { ...ofClient, ...made, ...top }),
+  row('GET', `${client}/roles/:roleName`, clientRoles.get, ofClient),
+  row('PATCH', `${client}/roles/:roleName`, clientRoles.update, { ...ofClient, ...top }),
+  row('DELETE', `${client}/roles/:roleName`, clientRoles.remove, { ...ofClient, ...top }),
+  row('GET', '/auth/clients', clients.list),
+  row('GET', '/auth/clients/:clientKey', clients.get, which),
+  row('PUT', '/auth/clients/:clientKey', clients.update, { ...which, ...top }),
+  row('DELETE', '/auth/clients/:clientKey', clients.remove, { ...which, ...top }),
+)
+plainRows.push(
+  row('GET', '/clients/{id}/roles', clientRoles.list, { ...ofClient, as: 'roles' }),
+  row('POST', '/clients/{id}/roles', clientRoles.create, { ...ofClient, ...made }),
+  row('GET', '/clients/{id}/roles/{roleName}', clientRoles.get, ofClient),
+  row('PUT', '/clients/{id}/roles/{roleName}', clientRoles.update, ofClient),
+  row('DELETE', '/clients/{id}/roles/{roleName}', clientRoles.remove, ofClient),
 )
 
 // Acting as somebody else, for support.

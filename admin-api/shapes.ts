@@ -1,5 +1,7 @@
 /** Schemas that administrative operations share, and rows as those shapes. */
 import { userView } from '../server/api/shapes.ts'
+import type { Context } from '../server/domain/context.ts'
+import * as roles from '../server/domain/roles.ts'
 import type { ManagedRow } from '../server/domain/user-admin.ts'
 import {
   anything,
@@ -64,6 +66,14 @@ export const RoleDetails = resource('RoleDetails', {
   ...role,
   permissions: array(string(), { description: 'All it allows, by itself and by its parts' }),
 })
+
+export const RoleName = text(100, { pattern: '^[^\\s/][^/]*$' })
+export const Description = optional(nullable(text(500)))
+
+export async function roleDetails(ctx: Context, view: roles.RoleView) {
+  const held = await roles.permissionsOfRole(ctx, view.id)
+  return { ...view, permissions: held.map(({ name }) => name) }
+}
 
 const permission = {
   id: uuid(),

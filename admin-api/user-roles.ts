@@ -1,7 +1,7 @@
 /** Giving roles to people and taking them. */
 import { Done, done } from '../server/api/shapes.ts'
-import * as clients from '../server/domain/clients.ts'
-import { type Context, operation } from '../server/domain/context.ts'
+import { ofClient } from '../server/domain/clients/roles.ts'
+import { operation } from '../server/domain/context.ts'
 import * as members from '../server/domain/roles/members.ts'
 import type { Where } from '../server/domain/roles.ts'
 import { fail } from '../server/kernel/errors.ts'
@@ -34,10 +34,6 @@ function keysOf(input: Given): string[] {
   return all
 }
 
-const ofClient = async (ctx: Context, id: string): Promise<Where> => ({
-  scopes: ['client'],
-  owner: (await clients.get(ctx, id)).id,
-})
 const ofTenant: Where = { scopes: ['tenant'] }
 
 export const list = operation({

@@ -4,6 +4,7 @@ import { succeeded } from '../support/contract.ts'
 import { allRows, nameOf } from '../support/rows.ts'
 import { served } from './documented.ts'
 import { walkAdmin } from './walk-admin.ts'
+import { walkClients } from './walk-clients.ts'
 import { walkDevices } from './walk-devices.ts'
 import { walkTenants } from './walk-tenants.ts'
 
@@ -159,6 +160,7 @@ describe('examples of the documents', () => {
     await ok('DELETE', `/v1/resources/${resource.id}`, { token: admin })
     await walkDevices(app, ok)
     await walkAdmin(app, ok)
+    await walkClients(app, ok)
     await walkTenants(app, ok)
     const due = new Set(served.map((name) => name.replace(/\{\w+\}/g, ':')))
     const rows = allRows.filter((bound) => due.has(nameOf(bound).replace(/:\w+/g, ':')))

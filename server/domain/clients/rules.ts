@@ -1,0 +1,83 @@
+/** What a client may be: metadata that fits together, scopes that exist, and no more rights than whoever sets it up has. */
+import { fail } from '../../kernel/errors.ts'
+import { assertHolds } from '../authority.ts'
+import type { Context } from '../context.ts'
+import { permissions } from '../policy.ts'
+import { ownPart, ownScopes, words } from '../scopes.ts'
+import type { ClientMetadata } from './rows.ts'
+
+const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt']
+const DEFAULT_SCOPE = 'openid profile email phone address offline_access'
+
+/** Whether it authenticates with a secret. */
+export const isConfidential = (metadata: ClientMetadata): boolean =>
+  SECRET_METHODS.includes(String(metadata.token_endpoint_auth_method))
+
+export function defaults(metadata: ClientMetadata): ClientMetadata {
+  const grantTypes = (metadata.grant_types as string[] | undefined) ?? ['authorization_code', 'refresh_token']
+  return {
+    token_endpoint_auth_method: 'client_secret_basic',
+    scope: DEFAULT_SCOPE,
+    redirect_uris: [],
+    ...metadata,
+    grant_types: grantTypes,
+    response_types: metadata.response_types ?? (grantTypes.includes('authorization_code') ? ['code'] : []),
+  }
+}
+
+/** VALIDATION_ERROR for what could not be served. `secret` is undefined for clients without one. */
+export async function assertServable(
+  ctx: Context,
+  client: { clientId: string; metadata: ClientMetadata; requirePkce: boolean; secret: string | undefined },
+): Promise<void> {
+  const { clientId, metadata, requirePkce, secret } = client
+  if (!requirePkce && metadata.token_endpoint_auth_method === 'none')
+    throw fail('VALIDATION_ERROR', 'require_pkce: only a confidential client can be exempt from PKCE')
+  if (metadata.token_endpoint_auth_method === 'none' && has(metadata, 'client_credentials'))
+    throw fail('VALIDATION_ERROR', 'grant_types: client_credentials needs a client that can authenticate')
+  checkCallback(metadata)
+  await assertKnownScopes(ctx, metadata)
+  ctx.oidc.checkClient(ctx, {
+    ...metadata,
+    scope: ownPart(metadata.scope),
+    client_id: clientId,
+    ...(secret && { client_secret: secret }),
+  })
+}
+
+export const has = (metadata: ClientMetadata, grantType: string): boolean =>
+  (metadata.grant_types as string[] | undefined)?.includes(grantType) ?? false
+
+/** A secret brought along must fit what it is for. */
+export function checkSecret(secret: string, metadata: ClientMetadata): void {
+  if (!isConfidential(metadata))
+    throw fail('VALIDATION_ERROR', 'client_secret: this token_endpoint_auth_method uses none')
+  if (metadata.token_endpoint_auth_method === 'client_secret_jwt' && secret.length < 32)
+    throw fail('VALIDATION_ERROR', 'client_secret: HS256 needs 32 characters or more (RFC 7518 3.2)')
+}
+
+/** Whoever sets up a client can act as it: ACCESS_DENIED for one that may do more than the caller. */
+export function assertNoMoreThan(ctx: Context, metadata: ClientMetadata, firstParty = false): void {
+  const scopes = words(metadata.scope).filter((scope) => Object.hasOwn(permissions, scope))
+  assertHolds(ctx, [...(firstParty ? ['clients:trust'] : []), ...scopes])
+}
+
+async function assertKnownScopes(ctx: Context, metadata: ClientMetadata): Promise<void> {
+  const foreign = words(metadata.scope).filter((scope) => !ownScopes.has(scope))
+  if (foreign.length === 0) return
+  const resources = await ctx.db('resources').where({ tenant_id: ctx.tenant.id }).select('scopes')
+  const known = new Set(resources.flatMap((resource) => resource.scopes.map((scope: { name: string }) => scope.name)))
+  const unknown = foreign.find((scope) => !known.has(scope))
+  if (unknown !== undefined) throw fail('VALIDATION_ERROR', `scope: no API resource has the scope ${unknown}`)
+}
+
+/** Cookies of the callback are for browsers' clients, and lead to one address that an administrator chose. */
+function checkCallback(metadata: ClientMetadata): void {
+  const { callback_mode: mode, callback_redirect_uri: uri, token_endpoint_auth_method: method } = metadata
+  if (uri && !/^https?:$/.test(URL.parse(String(uri))?.protocol ?? ''))
+    throw fail('VALIDATION_ERROR', 'callback_redirect_uri: must be an http or https address')
+  if (mode !== 'cookies') return
+  if (!uri) throw fail('VALIDATION_ERROR', 'callback_redirect_uri: is required with callback_mode cookies')
+  if (method !== 'none')
+    throw fail('VALIDATION_ERROR', 'callback_mode: cookies are for clients with token_endpoint_auth_method none')
+}
