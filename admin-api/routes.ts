@@ -258,3 +258,5 @@ v1Rows.push(
   row('POST', '/v1/tenants/{id}/keys/rotate', keys.rotate, { ...ofTenant, permission: 'tenants:write' }),
   row('POST', '/v1/tenants/{id}/keys/{kid}/revoke', keys.revoke, { ...ofTenant, permission: 'tenants:write' }),
 )
+// Many people at once.
+v1Rows.push(row('GET', '/v1/admin/users/export', users.exportAll))

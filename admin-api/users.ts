@@ -1,7 +1,8 @@
 /** Administering people: list, create, see, change, remove. People see and change themselves by the same operations. */
 import { Done, done, Password, personNames } from '../server/api/shapes.ts'
-import { operation } from '../server/domain/context.ts'
+import { type Context, operation } from '../server/domain/context.ts'
 import * as roles from '../server/domain/roles.ts'
+import { exportUsers, FORMATS } from '../server/domain/user-admin/export.ts'
 import { list as listUsers, SORTS } from '../server/domain/user-admin/list.ts'
 import * as people from '../server/domain/user-admin.ts'
 import { fail } from '../server/kernel/errors.ts'
@@ -17,6 +18,7 @@ import {
   oneOf,
   optional,
   record,
+  resource,
   string,
   text,
   uri,
@@ -51,6 +53,18 @@ function named<T extends { firstName?: string | null; lastName?: string | null; 
   return { ...rest, givenName: rest.givenName ?? firstName, familyName: rest.familyName ?? lastName }
 }
 
+/** Which people, by properties that indexes answer. */
+const filters = {
+  q: optional(text(200, { description: 'Beginning of the address, the name or the family name' })),
+  status: optional(oneOf(['active', 'disabled', 'locked', 'deleted'])),
+  role: optional(text(255, { description: 'id or name of a role held directly' })),
+  emailVerified: optional(boolean()),
+  createdAfter: optional(instant()),
+  createdBefore: optional(instant()),
+  lastLoginAfter: optional(instant()),
+  lastLoginBefore: optional(instant()),
+}
+
 export const list = operation({
   id: 'users.list',
   summary: 'List all users with filters',
@@ -65,14 +79,7 @@ export const list = operation({
     offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
     cursor: optional(text(2000)),
     sort: optional(oneOf(SORTS, { description: '-created_at; -last_login_at where last logins are asked for' })),
-    q: optional(text(200, { description: 'Beginning of the address, the name or the family name' })),
-    status: optional(oneOf(['active', 'disabled', 'locked', 'deleted'])),
-    role: optional(text(255, { description: 'id or name of a role held directly' })),
-    emailVerified: optional(boolean()),
-    createdAfter: optional(instant()),
-    createdBefore: optional(instant()),
-    lastLoginAfter: optional(instant()),
-    lastLoginBefore: optional(instant()),
+    ...filters,
   }),
   output: object(
     {
@@ -88,9 +95,50 @@ export const list = operation({
   ),
   async run(ctx, { limit = 50, offset = 0, sort: wanted, cursor, role, ...filter }) {
     const sort = wanted ?? (filter.lastLoginAfter || filter.lastLoginBefore ? '-last_login_at' : '-created_at')
-    const roleIds = role === undefined ? [] : [(await roles.find(ctx, role)).id]
+    const roleIds = await roleIdsOf(ctx, role)
     const { items, ...rest } = await listUsers(ctx, { ...filter, roleIds }, { limit, offset, sort, cursor })
     return { items: items.map(managedView), limit, offset, count: items.length, ...rest } as any
+  },
+})
+
+const roleIdsOf = async (ctx: Context, role: string | undefined) =>
+  role === undefined ? [] : [(await roles.find(ctx, role)).id]
+
+const ExportedUser = resource('ExportedUser', {
+  id: uuid(),
+  email: email(),
+  emailVerified: boolean(),
+  givenName: nullable(string()),
+  familyName: nullable(string()),
+  nickname: nullable(string()),
+  phoneNumber: nullable(string()),
+  phoneNumberVerified: boolean(),
+  picture: nullable(string()),
+  locale: nullable(string()),
+  zoneinfo: nullable(string()),
+  status: oneOf(['active', 'disabled', 'deleted']),
+  roles: array(string(), { description: 'Names; of roles of a client its client_id, a slash and the name' }),
+  attributes: record(anything()),
+  createdAt: instant(),
+  updatedAt: instant(),
+  lastLoginAt: nullable(instant()),
+})
+
+export const exportAll = operation({
+  id: 'users.export',
+  summary: 'Export users',
+  description:
+    'All that the filters of the list find, written while it is read. Never what people prove themselves with. An import takes each format back as it is; cells that a spreadsheet would take for a formula get an apostrophe, which the import takes off again.',
+  tag,
+  auth: { permission: 'users:read' },
+  effect: 'read',
+  limit: { name: 'users-export', count: 30, seconds: 3600 },
+  errors: ['NOT_FOUND'],
+  input: object({ format: optional(oneOf(FORMATS, { default: 'json' })), ...filters }),
+  output: object({ users: array(ExportedUser) }),
+  downloads: ['text/csv', 'application/x-ndjson'],
+  async run(ctx, { format = 'json', role, ...filter }): Promise<any> {
+    return exportUsers(ctx, format, { ...filter, roleIds: await roleIdsOf(ctx, role) })
   },
 })
 

@@ -18,6 +18,8 @@ export interface Passport {
   /** For metrics: never the raw path. */
   surface?: string
   route?: string
+  /** Lifts the time limit of the body, for who reads it by a limit of their own. */
+  unhurried?(): void
 }
 declare module 'node:http' {
   interface IncomingMessage {
@@ -102,12 +104,13 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
     req.headers['x-forwarded-proto'] = https ? 'https' : 'http'
     req.headers['x-forwarded-for'] = ip
     req.originalUrl = req.url ?? '/'
+    const unhurried = hurry(req, res)
     try {
       if (await doors.probe(req, res)) return
       const tenant = await tenantOf(req, directory)
       if (!tenant) return problem(res, 404, 'NOT_FOUND', 'No such tenant', requestId)
       if (tenant.status !== 'active') return problem(res, 403, 'ACCESS_DENIED', 'This tenant is suspended', requestId)
-      req.gatehouse = { requestId, ip, tenant }
+      req.gatehouse = { requestId, ip, tenant, unhurried }
       const path = pathOf(req.url!)
       const oauth = OAUTH.find(([pattern]) => pattern.test(path))
       if (oauth) {
@@ -126,6 +129,22 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
       fault(res, error, requestId)
     }
   }
+}
+
+/** How long (ms) the body of a request may take to come. */
+const BODY_MS = 30_000
+
+/** Cuts off who sends a body too slowly; answers how to lift that. Nothing is to be done where there is no body. */
+function hurry(req: IncomingMessage, res: ServerResponse): () => void {
+  const { 'content-length': length, 'transfer-encoding': encoding } = req.headers
+  if (encoding === undefined && (length === undefined || length === '0')) return () => {}
+  const timer = setTimeout(() => {
+    if (!req.complete) req.socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n')
+  }, BODY_MS)
+  const lift = () => clearTimeout(timer)
+  req.once('end', lift)
+  res.once('close', lift)
+  return lift
 }
 
 const pathOf = (url: string): string => {

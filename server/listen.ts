@@ -8,7 +8,8 @@ const DRAIN_MS = 10_000
 export function listen(server: Server, port: number, host: string): Promise<Server> {
   server.keepAliveTimeout = 65_000
   server.headersTimeout = 20_000
-  server.requestTimeout = 30_000
+  // Node has one limit for all requests. The front door's is lifted for those that may take long.
+  server.requestTimeout = 0
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(explain(error, port)))
     server.listen(port, host, () => resolve(server))

@@ -57,7 +57,7 @@ export const signIn = operation({
   input: object({ email: email(), password: Password }),
   example: { email: 'user@example.com', password: 'SecurePassword123!' },
   output: LoginAnswer,
-  prepare: login.provePassword,
+  prepare: (ctx, input) => login.provePassword(ctx, input),
   run: async (ctx, _input, proven) => answerLogin(ctx, await settle(ctx, login.proofOf(proven))),
 })
 

@@ -91,6 +91,7 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
       if (input.realm !== undefined) enterRealm(ctx)
     },
     limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`, limit),
+    unhurried: (koa) => koa.req.gatehouse.unhurried?.(),
     self: (ctx) => ctx.actor?.userId,
     async within(ctx, effect, fn) {
       if (effect !== 'write') return fn(ctx)

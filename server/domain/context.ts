@@ -100,8 +100,8 @@ export interface Context {
   /** The open transaction inside run(), the pool inside prepare(). */
   db: Db
   oidc: OidcPort
-  /** What the answer carries besides its body: Set-Cookie lines, and an address to go to in place of it. */
-  reply: { cookies: string[]; redirect?: string }
+  /** What the answer carries besides its body: Set-Cookie lines, an address to go to in place of it, 202 for 200. */
+  reply: { cookies: string[]; redirect?: string; accepted?: boolean }
   /** One append-only fact, committed with the transaction. */
   event(type: string, fields?: EventFields): void
   /** Enqueues a job, committed with the transaction. */

@@ -4,10 +4,12 @@ import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { Context as KoaContext, Middleware } from 'koa'
 import { readForm, readJson, refuseNul } from './body.ts'
+import { stream } from './download.ts'
 import { type Failure, fail } from './errors.ts'
 import { assertMatch, etagOf, names } from './etag.ts'
 import type { Auth, Limit, Operation } from './operation.ts'
 import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
+import { type Upload, uploadOf } from './upload.ts'
 
 export interface LimitState {
   ok: boolean
@@ -18,10 +20,11 @@ export interface LimitState {
   retryAfter: number
 }
 
-/** Besides the body: Set-Cookie lines, and an address to go to in place of it. */
+/** Besides the body: Set-Cookie lines, an address to go to in place of it, and whether the work goes on (202). */
 export interface Reply {
   cookies: string[]
   redirect?: string
+  accepted?: boolean
 }
 
 /** What the kernel needs from the application; C is the application's context. */
@@ -30,6 +33,8 @@ export interface Kernel<C> {
   authenticate(koa: KoaContext): Promise<C>
   permit(ctx: C, auth: Auth, row: Row, input: Json): void
   limit(ctx: C, limit: Limit): Promise<LimitState>
+  /** Called before a body is read that may take long to come. */
+  unhurried(koa: KoaContext): void
   /** The caller's own user id. */
   self(ctx: C): string | undefined
   /** Runs fn in a transaction and commits its events and jobs with it. */
@@ -53,7 +58,7 @@ const queries = formats(
 /** Method + path + operation of one surface as middleware. Compiles its schemas once. */
 export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middleware {
   const { op } = row
-  const asQuery = row.method === 'GET' || row.method === 'DELETE'
+  const asQuery = takesQuery(row)
   const schema = rowInput(surface, row)
   const valid = (asQuery ? queries : bodies).compile(schema)
   const validForm = row.form ? queries.compile(schema) : valid
@@ -69,10 +74,12 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
       const self = row.self ? kernel.self(ctx) : undefined
       kernel.permit(ctx, op.auth, row, { ...koa.params, ...(row.self && { [row.self]: self }) })
       if (op.limit) setLimitHeaders(koa, await kernel.limit(ctx, op.limit))
+      const upload = op.upload && uploadOf(koa.req, Object.keys(op.upload))
       const raw = await rawInput(koa, row, asQuery)
       check(isForm(koa, row) ? validForm : valid, raw)
       const input = { ...decode(raw), ...row.fixed, ...(row.self && { [row.self]: self }) }
-      const prepared = await op.prepare?.(ctx, input)
+      if (upload) kernel.unhurried(koa)
+      const prepared = await op.prepare?.(ctx, input, upload as Upload)
       let version: string | undefined
       const result = await kernel.within(ctx, op.effect, async (inner) => {
         if (op.version && op.effect === 'write') assertMatch(koa.get('if-match'), await op.version(inner, input, true))
@@ -85,22 +92,33 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
         koa.status = 304
         return
       }
-      const { cookies, redirect } = kernel.reply(ctx)
+      const { cookies, redirect, accepted } = kernel.reply(ctx)
       if (cookies.length > 0) koa.append('Set-Cookie', cookies)
       if (redirect !== undefined) {
         koa.status = 303
         return koa.redirect(redirect)
       }
+      koa.status = accepted ? 202 : (row.status ?? 200)
+      if (result instanceof Readable) return stream(koa, result)
       const body = encode(result)
-      koa.status = row.status ?? 200
-      // JSON too long to be held: written as it is read, in no envelope.
-      if (result instanceof Readable) koa.type = 'json'
-      koa.body =
-        result instanceof Readable ? result : surface.ok(isPage ? named(surface, body, row.as ?? 'items') : body)
+      koa.body = surface.ok(isPage ? named(surface, body, row.as ?? 'items') : body)
     } catch (error) {
+      if (op.upload) abandon(koa)
       sendFailure(koa, surface, kernel.failure(error, koa))
     }
   }
+}
+
+/** Whether input beside the path comes in the query. */
+export const takesQuery = ({ method, op }: Row): boolean =>
+  method === 'GET' || method === 'DELETE' || op.upload !== undefined
+
+/** What is left of a body nobody wants is read and forgotten: a connection closed now would take the answer with it. */
+function abandon(koa: KoaContext): void {
+  if (koa.req.complete) return
+  koa.set('Connection', 'close')
+  koa.req.resume()
+  koa.req.setTimeout(10_000)
 }
 
 /** The wire schema of a row's input: what the row fills in itself is not asked of the caller. */
@@ -120,7 +138,7 @@ async function rawInput(koa: KoaContext, row: Row, asQuery: boolean): Promise<Js
   refuseNul(url.includes('%00') || url.includes('\u0000'))
   const body = isForm(koa, row)
     ? await readForm(koa.req)
-    : asQuery && !koa.request.length
+    : row.op.upload || (asQuery && !koa.request.length)
       ? {}
       : await readJson(koa.req)
   const raw: Json = { ...(asQuery ? koa.query : {}), ...body }

@@ -1,5 +1,5 @@
 /** The OpenAPI 3.1 document of a surface, from the same values that serve it. */
-import { rowInput } from './bind.ts'
+import { rowInput, takesQuery } from './bind.ts'
 import { statusOf } from './errors.ts'
 import { type Json, type Row, type Surface, wire } from './surface.ts'
 
@@ -56,8 +56,16 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
   const pathKeys = new Set(inPath.map(wireName))
   const rest = Object.entries<Json>(input.properties).filter(([key]) => !pathKeys.has(key))
   const required = (input.required ?? []).filter((key: string) => !pathKeys.has(key))
-  const asQuery = row.method === 'GET' || row.method === 'DELETE'
+  const asQuery = takesQuery(row)
   const status = row.status ?? 200
+  const answer = {
+    description: 'Success',
+    ...(op.limit && { headers: limitHeaders }),
+    content: {
+      'application/json': { schema: refer(success(surface, row)) },
+      ...Object.fromEntries((op.downloads ?? []).map((type) => [type, { schema: { type: 'string' } }])),
+    },
+  }
   return {
     operationId: `${surface.id}_${row.method.toLowerCase()}${row.path.replace(/[^A-Za-z0-9]+/g, '_')}`,
     summary: op.summary,
@@ -98,12 +106,23 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
           },
         },
       }),
-    responses: {
-      [status]: {
-        description: 'Success',
-        ...(op.limit && { headers: limitHeaders }),
-        content: { 'application/json': { schema: refer(success(surface, row)) } },
+    ...(op.upload && {
+      requestBody: {
+        required: true,
+        content: Object.fromEntries(
+          Object.entries(op.upload).map(([type, schema]) => [
+            type,
+            {
+              schema: refer(wire(surface, schema as Json)),
+              ...(type === 'application/json' && op.example !== undefined && { example: spelled(surface, op.example) }),
+            },
+          ]),
+        ),
       },
+    }),
+    responses: {
+      [status]: answer,
+      ...(op.mayTakeLong && { 202: { ...answer, description: 'Accepted: the work goes on as a job' } }),
       ...failures(surface, row, refer),
     },
   }

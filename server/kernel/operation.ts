@@ -1,6 +1,7 @@
 /** An operation is one thing the system can do. It knows no path, no envelope and no Koa. */
 import type { Code } from './errors.ts'
 import type { ObjectSchema, Schema, Static } from './schema.ts'
+import type { Upload } from './upload.ts'
 
 /** Who may call: nobody in particular, any signed-in user, holders of a permission, or the user the call is about. */
 export type Auth = 'anyone' | 'user' | { permission: string; orSelf?: string }
@@ -31,8 +32,14 @@ export interface Operation<C = any, I extends ObjectSchema = any, O extends Sche
    * must wait for it.
    */
   version?(ctx: C, input: Static<I>, lock: boolean): Promise<string>
-  /** Slow or outside work (argon2, another server's HTTP) before the transaction opens. */
-  prepare?(ctx: C, input: Static<I>): Promise<P>
+  /** A body of one of these media types, read while it comes in; input is then of path and query alone. */
+  readonly upload?: Readonly<Record<string, Schema>>
+  /** Media types in which the answer can come besides JSON, written while it is made. */
+  readonly downloads?: readonly string[]
+  /** May answer 202, in the same shape: the work goes on as a job. */
+  readonly mayTakeLong?: boolean
+  /** Slow or outside work (argon2, another server's HTTP) before the transaction opens. `upload` where there is one. */
+  prepare?(ctx: C, input: Static<I>, upload: Upload): Promise<P>
   run(ctx: C, input: Static<I>, prepared: P): Promise<Static<O>>
 }
 

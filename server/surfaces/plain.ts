@@ -6,6 +6,7 @@ import { problem, problemSchema } from './problem.ts'
 const names: Record<string, Record<string, string>> = {
   User: { emailVerified: 'is_email_verified' },
   ManagedUser: { emailVerified: 'is_email_verified' },
+  ExportedUser: { emailVerified: 'is_email_verified' },
 }
 
 export const plain = (rows: Row[]): Surface => ({

@@ -531,6 +531,7 @@ export const served: string[] = [
   'GET /auth/clients/{clientKey}',
   'PUT /auth/clients/{clientKey}',
   'DELETE /auth/clients/{clientKey}',
+  'GET /v1/admin/users/export',
 ]
 
 /** Ours beyond the documents: may be bound. */

@@ -5,6 +5,7 @@ import { allRows, nameOf } from '../support/rows.ts'
 import { served } from './documented.ts'
 import { walkAdmin } from './walk-admin.ts'
 import { walkClients } from './walk-clients.ts'
+import { walkBulk } from './walk-bulk.ts'
 import { walkDevices } from './walk-devices.ts'
 import { walkTenants } from './walk-tenants.ts'
 
@@ -162,6 +163,7 @@ describe('examples of the documents', () => {
     await walkAdmin(app, ok)
     await walkClients(app, ok)
     await walkTenants(app, ok)
+    await walkBulk(app, ok)
     const due = new Set(served.map((name) => name.replace(/\{\w+\}/g, ':')))
     const rows = allRows.filter((bound) => due.has(nameOf(bound).replace(/:\w+/g, ':')))
     expect(rows.length).to.be.greaterThan(50)

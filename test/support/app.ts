@@ -21,11 +21,16 @@ export interface TestApp {
   deps: Deps
   smtp: SmtpSink
   databaseUrl: string
-  /** fetch with a JSON body and answer; `token` becomes the bearer. */
+  /** fetch with a JSON body and answer; `token` becomes the bearer. `raw` is a body of another type. */
   call(
     method: string,
     path: string,
-    options?: { body?: unknown; token?: string; headers?: Record<string, string> },
+    options?: {
+      body?: unknown
+      raw?: { type: string; body: string }
+      token?: string
+      headers?: Record<string, string>
+    },
   ): Promise<Answer>
   /** Registers a person and signs in. */
   person(email?: string, password?: string): Promise<Person>
@@ -125,19 +130,21 @@ export async function startApp(
   const tasks = await runTasks(deps, app.providers)
   listener = app.listener
 
-  const call: TestApp['call'] = async (method, path, { body, token, headers = {} } = {}) => {
+  const call: TestApp['call'] = async (method, path, { body, raw, token, headers = {} } = {}) => {
     const response = await fetch(url + path, {
       method,
       redirect: 'manual',
       headers: {
         ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(raw && { 'content-type': raw.type }),
         ...(token && { authorization: `Bearer ${token}` }),
         ...headers,
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(raw && { body: raw.body }),
     })
     const text = await response.text()
-    const json = /json/.test(response.headers.get('content-type') ?? '')
+    const json = /[/+]json/.test(response.headers.get('content-type') ?? '')
     const answer = { status: response.status, headers: response.headers, body: json && text ? JSON.parse(text) : text }
     const breach = breachOf(method, path, answer.status, response.headers.get('content-type'), answer.body)
     if (breach) throw new Error(`broken promise: ${breach}`)

@@ -47,11 +47,25 @@ const COUNTED = 10_000
 const FEW = 4000
 
 export async function list(ctx: Context, filter: UserFilter, window: Window): Promise<UserPage> {
+  const hits = filter.q?.trim() ? await countHits(ctx, filter.q.trim()) : undefined
+  return { ...(await read(ctx, filter, window, hits)), ...(await count(ctx, filter, hits)) }
+}
+
+/** One page without any count, to read all of them. */
+export async function page(
+  ctx: Context,
+  filter: UserFilter,
+  window: Window,
+): Promise<Omit<UserPage, 'total' | 'totalEstimated'>> {
+  const hits = filter.q?.trim() ? await countHits(ctx, filter.q.trim()) : undefined
+  return read(ctx, filter, window, hits)
+}
+
+async function read(ctx: Context, filter: UserFilter, window: Window, hits: number | undefined) {
   const descending = window.sort.startsWith('-')
   const { column, type } = sorts[window.sort.replace('-', '') as keyof typeof sorts]
   const direction = descending ? 'desc' : 'asc'
   const order = `users.tenant_id ${direction}, ${column} ${direction}, users.id ${direction}`
-  const hits = filter.q?.trim() ? await countHits(ctx, filter.q.trim()) : undefined
   const isFew = hits !== undefined && hits <= FEW
   const page = filtered(ctx, filter, isFew)
     .select('users.tenant_id', 'users.id')
@@ -70,8 +84,7 @@ export async function list(ctx: Context, filter: UserFilter, window: Window): Pr
   const items = rows.slice(0, window.limit)
   const last = items.at(-1)
   return {
-    items,
-    ...(await count(ctx, filter, hits)),
+    items: items as ManagedRow[],
     nextCursor: rows.length > window.limit ? seal(window.sort, last.sort_key, last.id) : undefined,
   }
 }

@@ -1,0 +1,23 @@
+/** Answers too long to be held: written while they are made, in no envelope, as fast as the client reads. */
+import type { Readable } from 'node:stream'
+import type { Context as KoaContext } from 'koa'
+
+const described = new WeakMap<Readable, { type: string; filename?: string }>()
+
+/** How long (ms) a client may read nothing before the connection is cut. */
+const STALL_MS = 60_000
+
+/** Says as what an answer that is a stream leaves. Without, it is JSON. */
+export function download(body: Readable, type: string, filename?: string): Readable {
+  described.set(body, { type, ...(filename !== undefined && { filename }) })
+  return body
+}
+
+/** Makes the stream the body. What fails in it later cuts the connection, so that nobody takes a part for the whole. */
+export function stream(koa: KoaContext, body: Readable): void {
+  const { type, filename } = described.get(body) ?? { type: 'application/json' }
+  if (filename !== undefined) koa.attachment(filename)
+  koa.body = body
+  koa.type = type
+  koa.res.setTimeout(STALL_MS)
+}
