@@ -14,6 +14,7 @@ import {
   oneOf,
   optional,
   page,
+  record,
   resource,
   type Schema,
   string,
@@ -82,22 +83,43 @@ const loginPolicy = {
   }),
   requireVerifiedEmail: boolean({ description: 'Signing in asks for a verified e-mail address' }),
 }
+const branding = {
+  logoUri: uri({ pattern: '^https://' }),
+  primaryColor: text(7, { pattern: '^#[0-9a-fA-F]{6}$' }),
+  texts: record(object({ title: optional(text(80)), text: optional(text(500)) }), {
+    maxProperties: 20,
+    propertyNames: { pattern: '^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$' },
+    description: 'By language: the heading of the sign-in page, and a line under it',
+  }),
+}
+const lifetimes = {
+  accessToken: integer({ minimum: 60, maximum: 86_400 }),
+  idToken: integer({ minimum: 60, maximum: 86_400 }),
+  refreshToken: integer({ minimum: 300, maximum: 31_536_000 }),
+  session: integer({
+    minimum: 300,
+    maximum: 31_536_000,
+    description: 'Seconds after signing in, however often tokens were refreshed since',
+  }),
+}
 const each = <T extends Schema, R extends Schema>(keys: Record<string, T>, wrap: (schema: T) => R) =>
   Object.fromEntries(Object.entries(keys).map(([key, schema]) => [key, wrap(schema)]))
+const mergedInput = (keys: Record<string, Schema>, description: string) =>
+  optional(
+    nullable(
+      object(
+        each<Schema, Schema>(keys, (schema) => optional(nullable(schema))),
+        { description: `${description} Merged key by key; null removes` },
+      ),
+    ),
+  )
 const policy = {
   firstParty: optional(boolean({ description: 'Our own app: people are not asked for consent' })),
   requirePkce: optional(boolean({ description: 'PKCE S256; only a confidential client may be exempt' })),
   accessTokenFormat: optional(oneOf(['jwt', 'opaque'])),
-  loginPolicy: optional(
-    nullable(
-      object(
-        each<Schema, Schema>(loginPolicy, (schema) => optional(nullable(schema))),
-        {
-          description: 'What signing in to it asks for. Merged key by key; null removes',
-        },
-      ),
-    ),
-  ),
+  loginPolicy: mergedInput(loginPolicy, 'What signing in to it asks for.'),
+  branding: mergedInput(branding, 'How hosted pages look to people who come from it.'),
+  lifetimes: mergedInput(lifetimes, 'Seconds, at most those of the tenant.'),
 }
 
 const shared = {
@@ -108,6 +130,8 @@ const shared = {
   requirePkce: boolean(),
   accessTokenFormat: oneOf(['jwt', 'opaque']),
   loginPolicy: object(each<Schema, Schema>(loginPolicy, optional)),
+  branding: object(each<Schema, Schema>(branding, optional)),
+  lifetimes: object(each<Schema, Schema>(lifetimes, optional)),
   system: boolean({ description: 'Built in: cannot be changed or deleted' }),
   createdAt: instant(),
   updatedAt: instant(),

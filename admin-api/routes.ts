@@ -10,6 +10,7 @@ import * as keys from './keys.ts'
 import * as permissions from './permissions.ts'
 import * as resources from './resources.ts'
 import * as roles from './roles.ts'
+import * as serviceAccounts from './service-accounts.ts'
 import * as settings from './settings.ts'
 import * as stats from './stats.ts'
 import * as tenants from './tenants.ts'
@@ -201,6 +202,16 @@ plainRows.push(
   row('GET', '/clients/{id}/roles/{roleName}', clientRoles.get, ofClient),
   row('PUT', '/clients/{id}/roles/{roleName}', clientRoles.update, ofClient),
   row('DELETE', '/clients/{id}/roles/{roleName}', clientRoles.remove, ofClient),
+  row('GET', '/clients/{id}/service-account/roles', serviceAccounts.list, { ...ofClient, as: 'roles' }),
+  row('POST', '/clients/{id}/service-account/roles', serviceAccounts.assign, {
+    ...ofClient,
+    as: 'roles',
+    permission: 'clients:write',
+  }),
+  row('DELETE', '/clients/{id}/service-account/roles/{roleName}', serviceAccounts.unassign, {
+    ...ofClient,
+    permission: 'clients:write',
+  }),
 )
 
 // Acting as somebody else, for support.

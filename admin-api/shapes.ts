@@ -3,6 +3,7 @@ import { userView } from '../server/api/shapes.ts'
 import type { Context } from '../server/domain/context.ts'
 import * as roles from '../server/domain/roles.ts'
 import type { ManagedRow } from '../server/domain/user-admin.ts'
+import { fail } from '../server/kernel/errors.ts'
 import {
   anything,
   array,
@@ -95,6 +96,26 @@ export const key = (what: string) => text(255, { description: `id or name of the
 /** Ids or names. */
 export const keys = (what: string) =>
   array(text(255), { minItems: 1, maxItems: 100, description: `ids or names of ${what}` })
+
+/** Roles may be named in any of the documents' ways. */
+export const givenRoles = {
+  role: optional(key('role')),
+  roleId: optional(key('role')),
+  roles: optional(keys('roles')),
+  roleIds: optional(keys('roles')),
+}
+interface GivenRoles {
+  role?: string
+  roleId?: string
+  roles?: string[]
+  roleIds?: string[]
+}
+export function roleKeysOf(input: GivenRoles): string[] {
+  const all = [...(input.roles ?? []), ...(input.roleIds ?? [])]
+  for (const one of [input.role, input.roleId]) if (one !== undefined) all.push(one)
+  if (all.length === 0) throw fail('VALIDATION_ERROR', 'role_id is required')
+  return all
+}
 
 /** A whole list as a page. */
 export const wholePage = <T>(items: T[]) => ({

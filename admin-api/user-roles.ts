@@ -4,35 +4,14 @@ import { ofClient } from '../server/domain/clients/roles.ts'
 import { operation } from '../server/domain/context.ts'
 import * as members from '../server/domain/roles/members.ts'
 import type { Where } from '../server/domain/roles.ts'
-import { fail } from '../server/kernel/errors.ts'
-import { array, object, optional, page, resource, string, text, uuid } from '../server/kernel/schema.ts'
-import { key, keys, Role, wholePage } from './shapes.ts'
+import { array, object, page, resource, string, text, uuid } from '../server/kernel/schema.ts'
+import { givenRoles, key, Role, roleKeysOf, wholePage } from './shapes.ts'
 
 const tag = 'User roles'
 const read = { permission: 'roles:read' }
 const write = { permission: 'roles:write' }
 const userId = uuid()
 const clientId = text(255, { description: 'id or client_id' })
-
-/** Roles may be named in any of the documents' ways. */
-const given = {
-  role: optional(key('role')),
-  roleId: optional(key('role')),
-  roles: optional(keys('roles')),
-  roleIds: optional(keys('roles')),
-}
-interface Given {
-  role?: string
-  roleId?: string
-  roles?: string[]
-  roleIds?: string[]
-}
-function keysOf(input: Given): string[] {
-  const all = [...(input.roles ?? []), ...(input.roleIds ?? [])]
-  for (const one of [input.role, input.roleId]) if (one !== undefined) all.push(one)
-  if (all.length === 0) throw fail('VALIDATION_ERROR', 'role_id is required')
-  return all
-}
 
 const ofTenant: Where = { scopes: ['tenant'] }
 
@@ -81,9 +60,9 @@ export const assign = operation({
   auth: write,
   effect: 'write',
   errors: ['NOT_FOUND'],
-  input: object({ userId, ...given }),
+  input: object({ userId, ...givenRoles }),
   output: page(Role),
-  run: async (ctx, input) => wholePage(await members.assign(ctx, input.userId, keysOf(input))),
+  run: async (ctx, input) => wholePage(await members.assign(ctx, input.userId, roleKeysOf(input))),
 })
 
 export const assignRealm = operation({
@@ -93,10 +72,10 @@ export const assignRealm = operation({
   auth: write,
   effect: 'write',
   errors: ['NOT_FOUND'],
-  input: object({ userId, ...given }),
+  input: object({ userId, ...givenRoles }),
   example: { roles: ['admin'] },
   output: page(Role),
-  run: async (ctx, input) => wholePage(await members.assign(ctx, input.userId, keysOf(input), ofTenant)),
+  run: async (ctx, input) => wholePage(await members.assign(ctx, input.userId, roleKeysOf(input), ofTenant)),
 })
 
 export const assignClient = operation({
@@ -106,11 +85,11 @@ export const assignClient = operation({
   auth: write,
   effect: 'write',
   errors: ['NOT_FOUND'],
-  input: object({ userId, clientId, ...given }),
+  input: object({ userId, clientId, ...givenRoles }),
   example: { roles: ['editor'] },
   output: page(Role),
   run: async (ctx, input) =>
-    wholePage(await members.assign(ctx, input.userId, keysOf(input), await ofClient(ctx, input.clientId))),
+    wholePage(await members.assign(ctx, input.userId, roleKeysOf(input), await ofClient(ctx, input.clientId))),
 })
 
 export const unassign = operation({
@@ -136,11 +115,11 @@ export const unassignClient = operation({
   auth: write,
   effect: 'write',
   errors: ['NOT_FOUND'],
-  input: object({ userId, clientId, ...given }),
+  input: object({ userId, clientId, ...givenRoles }),
   example: { roles: ['editor'] },
   output: Done,
   async run(ctx, input) {
-    await members.unassign(ctx, input.userId, keysOf(input), await ofClient(ctx, input.clientId))
+    await members.unassign(ctx, input.userId, roleKeysOf(input), await ofClient(ctx, input.clientId))
     return done('The roles are taken back')
   },
 })
@@ -152,11 +131,11 @@ export const unassignRealm = operation({
   auth: write,
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: object({ userId, ...given }),
+  input: object({ userId, ...givenRoles }),
   example: { roles: ['admin'] },
   output: Done,
   async run(ctx, input) {
-    await members.unassign(ctx, input.userId, keysOf(input), ofTenant)
+    await members.unassign(ctx, input.userId, roleKeysOf(input), ofTenant)
     return done('The roles are taken back')
   },
 })

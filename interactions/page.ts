@@ -3,7 +3,7 @@ import type { Context as KoaContext, Middleware } from 'koa'
 import { openContext, toFailure } from '../server/api/pipeline.ts'
 import { networkOf } from '../server/domain/callers.ts'
 import type { Context, OidcPort, Outside } from '../server/domain/context.ts'
-import type { Tenant } from '../server/domain/directory.ts'
+import type { ClientRecord, Tenant } from '../server/domain/directory.ts'
 import type { Pending } from '../server/domain/events.ts'
 import { readText, refuseNul } from '../server/kernel/body.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
@@ -35,6 +35,13 @@ export function preparePage(koa: KoaContext, out: Outside, tenant: Tenant): Page
   koa.state.page = page
   koa.state.requestId = koa.req.gatehouse.requestId
   return page
+}
+
+/** The face of the app that people come from, over the tenant's. */
+export function dress(page: Page, { branding }: ClientRecord): void {
+  const { logo_uri: logoUri, primary_color: primaryColor, texts } = branding
+  page.branding = { ...page.branding, ...(logoUri && { logoUri }), ...(primaryColor && { primaryColor }) }
+  if (texts) page.texts = texts
 }
 
 let derived: Buffer | undefined

@@ -3,7 +3,7 @@ import type { Outside } from '../server/domain/context.ts'
 import type { Tenant } from '../server/domain/directory.ts'
 import * as users from '../server/domain/users.ts'
 import type { ProviderPages } from '../server/oidc/provider.ts'
-import { preparePage } from './page.ts'
+import { dress, preparePage } from './page.ts'
 import { render } from './render.ts'
 import { accountView, clientView } from './step.ts'
 
@@ -19,7 +19,9 @@ export const providerPages = (out: Outside): ProviderPages => {
     const page = preparePage(koa, out, tenant)
     page.uiLocales = koa.oidc?.params?.ui_locales
     const client = koa.oidc?.client
-    return client ? { client: clientView(client) } : {}
+    if (!client) return {}
+    dress(page, client.record)
+    return { client: clientView(client) }
   }
   const person = async (tenant: Tenant, id: string | undefined) => {
     const user = id ? await users.byId(out.db, tenant.id, id) : undefined

@@ -6,6 +6,7 @@ import { Eta } from 'eta'
 import type { Context, Middleware } from 'koa'
 import { type Branding, palette } from '../adapters/branding.ts'
 import type { Translator, Vars } from '../adapters/i18n.ts'
+import type { ClientBranding } from '../server/domain/directory.ts'
 import { asset } from './assets.ts'
 import { csrfToken } from './csrf.ts'
 import { languageSwitch, negotiate } from './i18n.ts'
@@ -15,6 +16,8 @@ export interface Page {
   /** Mount prefix of the tenant: '' or '/t/acme'. */
   base: string
   branding: Branding
+  /** The app's own words, by language. */
+  texts?: ClientBranding['texts']
   /** The app's ui_locales parameter, space separated. */
   uiLocales?: string
   /** Our own origin, from configuration. */
@@ -98,6 +101,7 @@ function pageContext(ctx: Context, page: Page, nonce: string) {
     message: (text: string, vars?: Vars) => words.message(text, inWords(words, vars)),
     base: page.base,
     branding: page.branding,
+    appTexts: page.texts?.[words.locale] ?? {},
     palette: palette(page.branding.primaryColor),
     development: page.development,
     // The answer to a post has no address of its own to show again in another language.

@@ -10,7 +10,7 @@ import { fail } from '../server/kernel/errors.ts'
 import { fullName } from '../server/oidc/account.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { keepDevice } from './device-cookie.ts'
-import type { Form, PageHandler } from './page.ts'
+import { dress, type Form, type PageHandler } from './page.ts'
 
 export interface Step {
   koa: KoaContext
@@ -47,6 +47,7 @@ export const step =
       const client = await (provider as any).Client.find(interaction.params.client_id)
       if (!client) throw fail('NOT_FOUND', 'The app is gone')
       koa.state.page.uiLocales = interaction.params.ui_locales
+      dress(koa.state.page, client.record)
       await handle({
         koa,
         ctx,

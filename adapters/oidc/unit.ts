@@ -48,6 +48,8 @@ export interface Unit {
   sessionKind: 'browser' | 'api'
   /** A JWT handed to introspection or revocation, in whose place the provider sees STRUCTURED. */
   structured: string | undefined
+  /** A client_credentials request: the client's own roles count. */
+  byItself?: boolean
   /** An API key handed to introspection. */
   apiKey: string | undefined
   found: Map<string, AdapterPayload | null>

@@ -2,7 +2,15 @@
 import { randomToken } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
 import { type ClientMetadata, type ClientView, changeable, find, merged, stored, view } from './clients/rows.ts'
-import { assertNoMoreThan, assertServable, checkSecret, defaults, isConfidential } from './clients/rules.ts'
+import {
+  assertMayManage,
+  assertNoMoreThan,
+  assertServable,
+  checkLifetimes,
+  checkSecret,
+  defaults,
+  isConfidential,
+} from './clients/rules.ts'
 import { hasSecret, store } from './clients/secrets.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
@@ -17,6 +25,8 @@ export interface ClientPolicy {
   accessTokenFormat?: 'jwt' | 'opaque' | undefined
   /** Merged key by key; null removes, of one key or of all. */
   loginPolicy?: Record<string, unknown> | null | undefined
+  branding?: Record<string, unknown> | null | undefined
+  lifetimes?: Record<string, unknown> | null | undefined
 }
 
 export interface NewClient {
@@ -47,7 +57,7 @@ export async function create(ctx: Context, input: NewClient): Promise<ClientView
       first_party: policy.firstParty ?? false,
       require_pkce: requirePkce,
       access_token_format: policy.accessTokenFormat ?? 'jwt',
-      login_policy: JSON.stringify(merged({}, policy.loginPolicy)),
+      ...ours(ctx, policy),
     })
     .onConflict(['tenant_id', 'client_id'])
     .ignore()
@@ -56,6 +66,17 @@ export async function create(ctx: Context, input: NewClient): Promise<ClientView
   if (secret) await store(ctx, row.id, secret)
   ctx.event('client.created', { clientId, data: { name: metadata.client_name } })
   return { ...view(row), ...(secret && { clientSecret: secret, clientSecretExpiresAt: 0 }) }
+}
+
+/** Columns of what is merged key by key. */
+function ours(ctx: Context, policy: ClientPolicy, row = { login_policy: {}, branding: {}, lifetimes: {} }) {
+  const lifetimes = merged(row.lifetimes, policy.lifetimes)
+  if (policy.lifetimes) checkLifetimes(ctx, lifetimes)
+  return {
+    login_policy: JSON.stringify(merged(row.login_policy, policy.loginPolicy)),
+    branding: JSON.stringify(merged(row.branding, policy.branding)),
+    lifetimes: JSON.stringify(lifetimes),
+  }
 }
 
 export async function list(
@@ -88,7 +109,7 @@ export async function update(
 ): Promise<ClientView> {
   const { policy } = change
   const row = await changeable(ctx, id)
-  assertNoMoreThan(ctx, row.metadata, row.first_party)
+  await assertMayManage(ctx, row)
   const metadata: ClientMetadata = merged(row.metadata, change.metadata)
   assertNoMoreThan(ctx, metadata, policy.firstParty)
   const confidential = isConfidential(metadata)
@@ -105,7 +126,7 @@ export async function update(
       first_party: policy.firstParty ?? row.first_party,
       require_pkce: requirePkce,
       access_token_format: policy.accessTokenFormat ?? row.access_token_format,
-      login_policy: JSON.stringify(merged(row.login_policy, policy.loginPolicy)),
+      ...ours(ctx, policy, row),
       version: ctx.db.raw('version + 1'),
       updated_at: ctx.db.fn.now(),
     })
@@ -120,6 +141,7 @@ export async function update(
 /** Deletes the client with its grants, tokens and roles. */
 export async function remove(ctx: Context, id: string): Promise<void> {
   const row = await changeable(ctx, id)
+  await assertMayManage(ctx, row)
   await ctx.db('oidc_models').where({ tenant_id: ctx.tenant.id, client_id: row.client_id }).delete()
   await ctx.db('roles').where({ tenant_id: ctx.tenant.id, scope: 'client', owner_id: row.id }).delete()
   await ctx.db('clients').where({ tenant_id: ctx.tenant.id, id: row.id }).delete()

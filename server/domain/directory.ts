@@ -43,6 +43,20 @@ export interface LoginPolicy {
   methods?: ('password' | 'magic_link' | 'otp' | 'passkey' | 'social')[]
   require_verified_email?: boolean
 }
+/** The face of hosted pages for people who come from a client; over the tenant's. */
+export interface ClientBranding {
+  logo_uri?: string
+  primary_color?: string
+  /** By language. */
+  texts?: Record<string, { title?: string; text?: string }>
+}
+/** Seconds, where less than the tenant allows. `session`: after signing in, however often tokens were refreshed since. */
+export interface Lifetimes {
+  access_token?: number
+  id_token?: number
+  refresh_token?: number
+  session?: number
+}
 /** A tenant with everything a request needs of it. Immutable: a change makes a new object. */
 export interface Tenant {
   id: string
@@ -70,6 +84,10 @@ export interface ClientRecord {
   requirePkce: boolean
   accessTokenFormat: 'jwt' | 'opaque'
   loginPolicy: LoginPolicy
+  branding: ClientBranding
+  lifetimes: Lifetimes
+  /** Roles it holds itself. */
+  roleIds: string[]
   version: number
   secrets: { secret: string; expiresAt: number | null }[]
 }
@@ -307,9 +325,11 @@ async function loadClient(
   if (clientId.includes('\u0000')) return undefined
   const row = await db('clients').where({ tenant_id: tenantId, client_id: clientId, status: 'active' }).first()
   if (!row) return undefined
-  const secrets = await db('client_secrets')
-    .where({ tenant_id: tenantId, client: row.id })
-    .orderBy('created_at', 'desc')
+  const own = { tenant_id: tenantId, client: row.id }
+  const [secrets, roleIds] = await Promise.all([
+    db('client_secrets').where(own).orderBy('created_at', 'desc'),
+    db('client_roles').where(own).pluck('role_id'),
+  ])
   return {
     id: row.id,
     clientId: row.client_id,
@@ -318,6 +338,9 @@ async function loadClient(
     requirePkce: row.require_pkce,
     accessTokenFormat: row.access_token_format,
     loginPolicy: row.login_policy,
+    branding: row.branding,
+    lifetimes: row.lifetimes,
+    roleIds,
     version: row.version,
     secrets: secrets.map((s) => ({
       secret: sealing.open(s.secret_encrypted, secretPlace(tenantId, s.id)).toString(),

@@ -32,10 +32,10 @@ export interface RoleView {
   updatedAt: Date
 }
 
-/** Which roles an address is about. `owner` is a client's or organization's id. */
+/** Which roles an address is about. `owner` is a client's or organization's id, or the nil UUID for the tenant's own. */
 export interface Where {
   scopes?: readonly Scope[]
-  owner?: string | undefined
+  owner?: string | readonly string[] | undefined
 }
 
 export const roleView = (row: RoleRow): RoleView => ({
@@ -50,12 +50,13 @@ export const roleView = (row: RoleRow): RoleView => ({
   updatedAt: row.updated_at,
 })
 
-const COMPOSITE = `exists (select 1 from role_parts p where p.tenant_id = roles.tenant_id and p.role_id = roles.id) as composite`
+export const COMPOSITE = `exists (select 1 from role_parts p where p.tenant_id = roles.tenant_id and p.role_id = roles.id) as composite`
 
 export function all(ctx: Context, { scopes, owner }: Where = {}) {
   const query = ctx.db('roles').where({ 'roles.tenant_id': ctx.tenant.id })
   if (scopes) query.whereIn('roles.scope', scopes)
-  if (owner !== undefined) query.where('roles.owner_id', owner)
+  if (typeof owner === 'string') query.where('roles.owner_id', owner)
+  else if (owner) query.whereIn('roles.owner_id', owner)
   return query
 }
 

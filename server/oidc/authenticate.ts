@@ -3,8 +3,9 @@ import { createHash } from 'node:crypto'
 import type { Context as KoaContext } from 'koa'
 import { forgetStanding, loadStanding, newUnit, oidcAdapter, type Standing, units } from '../../adapters/oidc.ts'
 import * as apiKeys from '../domain/api-keys.ts'
+import { countsAt, scopesByItself } from '../domain/clients/rights.ts'
 import type { Actor, Context } from '../domain/context.ts'
-import type { Role, Tenant } from '../domain/directory.ts'
+import type { Tenant } from '../domain/directory.ts'
 import { fail } from '../kernel/errors.ts'
 import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
 import { isStanding } from './models.ts'
@@ -125,12 +126,9 @@ async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, 
   if (!client) throw unauthorized('The client of this access token is gone')
   const scopes = new Set((claims.scope ?? '').split(' ').filter(Boolean))
   const isUser = claims.gid !== undefined
-  // A client's roles count at that client; those of organizations within these.
-  const counts = (role: Role | undefined): role is Role =>
-    role?.scope === 'tenant' || (role?.scope === 'client' && role.ownerId === client.id)
-  const ids: string[] = isUser ? standing.user.role_ids : []
-  const roles = ids.map((id) => tenant.roles.get(id)).filter(counts)
-  const held: string[] = isUser ? roles.flatMap((role) => role.permissions) : [...scopes]
+  const ids: string[] = isUser ? standing.user.role_ids : client.roleIds
+  const roles = ids.map((id) => tenant.roles.get(id)).filter((role) => countsAt(role, client))
+  const held = isUser ? roles.flatMap((role) => role.permissions) : scopesByItself(tenant, client)
   const permissions = new Set(isUser && client.firstParty ? held : held.filter((p) => scopes.has(p)))
   return {
     kind: isUser ? 'user' : 'client',

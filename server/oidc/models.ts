@@ -7,9 +7,10 @@ import type { Provider } from 'oidc-provider'
 import { findPerson, loadStanding, markOnce, type Unit, units } from '../../adapters/oidc.ts'
 import { randomToken } from '../../adapters/sealing.ts'
 import * as apiKeys from '../domain/api-keys.ts'
+import { scopesByItself, stillByItself } from '../domain/clients/rights.ts'
 import type { ClientRecord, Directory, Tenant } from '../domain/directory.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
-import { ownPart } from '../domain/scopes.ts'
+import { ownPart, words } from '../domain/scopes.ts'
 import { type AccessTokenClaims, looksLikeJwt, signAccessToken, signJwt, verifyAccessToken } from './jwt.ts'
 
 /** What the provider sees in place of a JWT at introspection and revocation (it refuses structured tokens there). */
@@ -32,6 +33,10 @@ export function adaptModels(provider: Provider, tenant: Tenant, directory: Direc
     markOnce('ReplayDetection', `${iss} ${jti}`, exp)
 }
 
+/** Scopes the client may ask for in this request: more by itself, where its own roles count. */
+export const askable = (tenant: Tenant, client: ClientRecord): string[] =>
+  units.getStore()?.byItself ? scopesByItself(tenant, client) : words(client.metadata.scope)
+
 /** Client instances by record; the library hashes the metadata at each look-up and keeps only 100. */
 function adaptClients(models: AnyToken, tenant: Tenant, directory: Directory): void {
   const instances = new WeakMap<ClientRecord, any>()
@@ -48,6 +53,7 @@ function adaptClients(models: AnyToken, tenant: Tenant, directory: Directory): v
         ...(record.secrets[0] && { client_secret: record.secrets[0].secret }),
       })
       Object.defineProperty(client, 'record', { value: record })
+      Object.defineProperty(client, 'scope', { get: () => ownPart(askable(tenant, record).join(' ')) })
       instances.set(record, client)
     }
     return client
@@ -90,8 +96,9 @@ function adaptParams(models: AnyToken): void {
     },
     set(params: any) {
       this[kept] = params
-      if (!params || (this.route !== 'introspection' && this.route !== 'revocation')) return
       const unit = units.getStore()
+      if (unit && this.route === 'token') unit.byItself = params?.grant_type === 'client_credentials'
+      if (!params || (this.route !== 'introspection' && this.route !== 'revocation')) return
       if (typeof params.token !== 'string' || !unit) return
       // API keys are seen at introspection alone; elsewhere the provider knows no such token.
       if (this.route === 'introspection' && apiKeys.looksLikeKey(params.token)) unit.apiKey = params.token
@@ -148,13 +155,18 @@ function adaptAccessTokens(Model: AnyToken, tenant: Tenant, directory: Directory
     if (!unit || jwt === undefined) {
       if (value.startsWith('rt_')) return undefined
       const token = await findStored.call(this, value, options)
-      return token && stands(unit, token) ? token : undefined
+      if (!token || !stands(unit, token)) return undefined
+      const record = kind === 'ClientCredentials' && (await directory.client(tenant.id, token.clientId))
+      if (record) token.scope = stillByItself(tenant, record, token.scope).join(' ') || undefined
+      return token
     }
     const claims = verifyAccessToken(tenant, jwt)
     if (!claims || (kind === 'ClientCredentials') !== (claims.sub === claims.client_id && !claims.gid)) return undefined
     // Nothing else stands behind a token of client_credentials, and nothing of a deleted client is good any more.
-    if (!(await directory.client(tenant.id, claims.client_id))) return undefined
-    return fromClaims(Model, tenant, unit, claims)
+    const client = await directory.client(tenant.id, claims.client_id)
+    if (!client) return undefined
+    const scope = kind === 'ClientCredentials' ? stillByItself(tenant, client, claims.scope).join(' ') : claims.scope
+    return fromClaims(Model, tenant, unit, { ...claims, scope: scope || undefined })
   }
 
   // Revoking a JWT puts its jti on the deny-list until it would have expired anyway.

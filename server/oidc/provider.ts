@@ -9,14 +9,15 @@ import type { Outside } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { newId } from '../domain/ids.ts'
-import { ownScopes, words } from '../domain/scopes.ts'
+import { ownScopes } from '../domain/scopes.ts'
 import { readText } from '../kernel/body.ts'
 import { Failure } from '../kernel/errors.ts'
 import { claimsByScope, claimsOf } from './account.ts'
 import { demandsMfa } from './acr.ts'
 import { eventsOf } from './events.ts'
 import { consentedGrant } from './grants.ts'
-import { adaptModels, findAccount } from './models.ts'
+import { lifetimes } from './lifetimes.ts'
+import { adaptModels, askable, findAccount } from './models.ts'
 
 /** Pages the provider asks for; given by the application so that this layer knows no views. */
 export interface ProviderPages {
@@ -292,13 +293,8 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
     },
     renderError: (ctx: any, outcome: any, error: Error) => pages.error(ctx, tenant, outcome, error),
     ttl: {
-      AccessToken: (_ctx: unknown, token: any) =>
-        token.resourceServer?.accessTokenTTL ?? settings.access_token_lifetime,
-      ClientCredentials: (_ctx: unknown, token: any) =>
-        token.resourceServer?.accessTokenTTL ?? settings.access_token_lifetime,
+      ...lifetimes(settings),
       AuthorizationCode: 60,
-      IdToken: settings.access_token_lifetime,
-      RefreshToken: settings.refresh_token_lifetime,
       Grant: GRANT_TTL,
       Interaction: 3600,
       Session: (_ctx: unknown, session: any) => (session.accountId ? settings.session_lifetime : 3600),
@@ -356,7 +352,7 @@ function mayIntrospect(_ctx: unknown, client: any, token: any): boolean {
 /** RFC 8707: the resource as this client may use it. One with scopes is closed to clients that were given none of them. */
 async function resourceServer(tenant: Tenant, identifier: string, client: any) {
   const found = tenant.resources.get(identifier)
-  const given = new Set(words(client.record.metadata.scope))
+  const given = new Set(askable(tenant, client.record))
   const scopes = found?.scopes.map((s) => s.name).filter((name) => given.has(name)) ?? []
   if (!found || (found.scopes.length > 0 && scopes.length === 0)) {
     const { errors } = await import('oidc-provider')

@@ -4,7 +4,7 @@ import { ROLE } from '../../server/domain/ids.ts'
 import { systemRoles } from '../../server/domain/policy.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { firstStep, withApp } from '../support/mfa.ts'
-import { makeClient, post } from '../support/oauth.ts'
+import { eventually, makeClient, post } from '../support/oauth.ts'
 import { someone, withTenant } from '../support/roles.ts'
 import { allRows, type Bound, isOpen, nameOf } from '../support/rows.ts'
 
@@ -65,6 +65,15 @@ describe('the authorization matrix', () => {
       expect(body.access_token, JSON.stringify(body)).to.be.a('string')
       return body.access_token
     }
+    const holder = await makeClient(app, { grant_types: ['client_credentials'], redirect_uris: [], scope: 'openid' })
+    const given = { token: await app.admin(), body: { role: 'admin' } }
+    expect((await app.call('POST', `/clients/${holder.id}/service-account/roles`, given)).status).to.equal(200)
+    const byRole = await eventually(async () => {
+      const asked = { grant_type: 'client_credentials', scope: 'users:read' }
+      const { body } = await post(app, '/oauth/token', asked, { client: holder })
+      expect(body.access_token, JSON.stringify(body)).to.be.a('string')
+      return body.access_token
+    })
     const users = new Set(['users:read'])
     personas.push(
       { ...NOBODY, name: 'anonymous' },
@@ -85,6 +94,13 @@ describe('the authorization matrix', () => {
       {
         name: 'client with scope',
         token: await client('users:read'),
+        kind: 'client',
+        permissions: users,
+        firstParty: false,
+      },
+      {
+        name: 'client by its role, within its scope',
+        token: byRole,
         kind: 'client',
         permissions: users,
         firstParty: false,
@@ -121,7 +137,7 @@ describe('the authorization matrix', () => {
 
   it('holds for every row and everybody', async function () {
     this.timeout(120_000)
-    expect(personas.length).to.equal(11)
+    expect(personas.length).to.equal(12)
     const wrong: string[] = []
     for (const who of personas) {
       await app.db('rate_limits').delete()

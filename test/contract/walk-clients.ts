@@ -9,6 +9,7 @@ export async function walkClients(app: TestApp, ok: Ok): Promise<void> {
     ok(method, path, { token, ...(body === undefined ? {} : { body }) })
   await walkRealm(go)
   await walkRoles(go)
+  await walkServiceAccount(go)
 }
 
 type Go = (method: string, path: string, body?: unknown) => Promise<any>
@@ -42,4 +43,12 @@ async function walkRoles(go: Go): Promise<void> {
     await go(change, `${at}/editor`, { description: 'May edit' })
     await go('DELETE', `${at}/editor`)
   }
+}
+
+async function walkServiceAccount(go: Go): Promise<void> {
+  const { id } = await go('POST', '/clients', { grant_types: ['client_credentials'], redirect_uris: [] })
+  const at = `/clients/${id}/service-account/roles`
+  await go('POST', at, { role: 'user' })
+  await go('GET', at)
+  await go('DELETE', `${at}/user`)
 }

@@ -1,13 +1,13 @@
 /** Roles that count at one client: those of people in its tokens. */
 import type { Context } from '../context.ts'
 import * as composites from '../roles/composites.ts'
-import { create as createRole, type NewRole, type RoleView, type Where } from '../roles.ts'
+import { create as createRole, type NewRole, type RoleView } from '../roles.ts'
 import { find } from './rows.ts'
 
 /** Which roles belong to the client (id or client_id). NOT_FOUND. */
-export const ofClient = async (ctx: Context, id: string): Promise<Where> => ({
-  scopes: ['client'],
-  owner: (await find(ctx, id)).id,
+export const ofClient = async (ctx: Context, id: string) => ({
+  scopes: ['client'] as const,
+  owner: (await find(ctx, id)).id as string,
 })
 
 /** CONFLICT when the client has a role of that name. `parts`: ids or names of roles it contains. */

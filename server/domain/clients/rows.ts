@@ -43,6 +43,8 @@ export function view(row: any): ClientView {
     requirePkce: row.require_pkce,
     accessTokenFormat: row.access_token_format,
     loginPolicy: camelKeys(row.login_policy),
+    branding: camelKeys(row.branding),
+    lifetimes: camelKeys(row.lifetimes),
     system: row.system,
     createdAt: row.created_at,
     updatedAt: row.updated_at,

@@ -1,7 +1,8 @@
 /** What a client may be: metadata that fits together, scopes that exist, and no more rights than whoever sets it up has. */
 import { fail } from '../../kernel/errors.ts'
-import { assertHolds } from '../authority.ts'
+import { assertHolds, permissionsOf } from '../authority.ts'
 import type { Context } from '../context.ts'
+import type { Lifetimes } from '../directory.ts'
 import { permissions } from '../policy.ts'
 import { ownPart, ownScopes, words } from '../scopes.ts'
 import type { ClientMetadata } from './rows.ts'
@@ -56,7 +57,13 @@ export function checkSecret(secret: string, metadata: ClientMetadata): void {
     throw fail('VALIDATION_ERROR', 'client_secret: HS256 needs 32 characters or more (RFC 7518 3.2)')
 }
 
-/** Whoever sets up a client can act as it: ACCESS_DENIED for one that may do more than the caller. */
+/** Whoever sets up a client can act as it: ACCESS_DENIED for one that may do more than the caller, by roles or otherwise. */
+export async function assertMayManage(ctx: Context, row: any): Promise<void> {
+  assertNoMoreThan(ctx, row.metadata, row.first_party)
+  const roles = await ctx.db('client_roles').where({ tenant_id: ctx.tenant.id, client: row.id }).pluck('role_id')
+  assertHolds(ctx, await permissionsOf(ctx, roles))
+}
+
 export function assertNoMoreThan(ctx: Context, metadata: ClientMetadata, firstParty = false): void {
   const scopes = words(metadata.scope).filter((scope) => Object.hasOwn(permissions, scope))
   assertHolds(ctx, [...(firstParty ? ['clients:trust'] : []), ...scopes])
@@ -80,4 +87,20 @@ function checkCallback(metadata: ClientMetadata): void {
   if (!uri) throw fail('VALIDATION_ERROR', 'callback_redirect_uri: is required with callback_mode cookies')
   if (method !== 'none')
     throw fail('VALIDATION_ERROR', 'callback_mode: cookies are for clients with token_endpoint_auth_method none')
+}
+
+const BOUNDS = {
+  access_token: 'access_token_lifetime',
+  id_token: 'access_token_lifetime',
+  refresh_token: 'refresh_token_lifetime',
+} as const
+
+/** A client may shorten what the tenant allows, not stretch it. */
+export function checkLifetimes(ctx: Context, lifetimes: Lifetimes): void {
+  for (const [kind, setting] of Object.entries(BOUNDS)) {
+    const most = ctx.tenant.settings[setting]
+    const wanted = lifetimes[kind as keyof typeof BOUNDS]
+    if (wanted !== undefined && wanted > most)
+      throw fail('VALIDATION_ERROR', `lifetimes.${kind}: at most ${most} s, the tenant's ${setting}`)
+  }
 }

@@ -5,7 +5,7 @@ import type { Context } from '../context.ts'
 import { secretPlace } from '../directory.ts'
 import { newId } from '../ids.ts'
 import { find } from './rows.ts'
-import { assertNoMoreThan } from './rules.ts'
+import { assertMayManage } from './rules.ts'
 
 const secretsOf = (ctx: Context, client: string) => ctx.db('client_secrets').where({ tenant_id: ctx.tenant.id, client })
 
@@ -31,7 +31,7 @@ export async function regenerate(
 ): Promise<{ clientId: string; clientSecret: string; previousExpiresAt: Date | null }> {
   const row = await find(ctx, id, { lock: true })
   if (row.system) throw fail('ACCESS_DENIED', 'The built-in client has no secret')
-  assertNoMoreThan(ctx, row.metadata, row.first_party)
+  await assertMayManage(ctx, row)
   const { clientSecret, replaced } = await replace(ctx, row, overlap)
   return {
     clientId: row.client_id,
