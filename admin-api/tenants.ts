@@ -60,6 +60,7 @@ const Tenant = resource('Tenant', {
   status: oneOf(['active', 'suspended', 'deleted']),
   issuer: string({ description: 'Where its OpenID provider is' }),
   branding: object(Object.fromEntries(brandingKeys.map((key) => [key, optional(string())]))),
+  purgeAt: nullable(instant({ description: 'Of a deleted one: when its data goes for good' })),
   createdAt: instant(),
   updatedAt: instant(),
 })
@@ -70,6 +71,7 @@ const view = (ctx: Context, row: tenants.TenantRow): any => ({
   status: row.status,
   issuer: ctx.out.config.publicUrl + (row.id === DEFAULT_TENANT ? '' : `/t/${row.slug}`),
   branding: Object.fromEntries(brandingKeys.map((key) => [key, row.branding[BRANDING[key]]])),
+  purgeAt: row.purge_at,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
 })
@@ -157,17 +159,18 @@ export const update = operation({
 export const remove = operation({
   id: 'tenants.delete',
   summary: 'Delete a tenant',
-  description: 'Nothing of it answers any more. Its data and slug are kept, and an update to `active` brings it back.',
+  description:
+    'Nothing of it answers any more. For `grace_days` (30) its data and slug are kept, and an update to `active` brings it back; then all of it is erased.',
   tag,
   auth: write,
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: object({ id }),
+  input: object({ id, graceDays: optional(integer({ minimum: 1, maximum: 365, default: 30 })) }),
   output: Done,
   version: (ctx, input, lock) => tenants.versionOf(ctx, input.id, lock),
   async run(ctx, input) {
-    await tenants.remove(ctx, input.id)
-    return done('The tenant is deleted')
+    const until = await tenants.remove(ctx, input.id, input.graceDays ?? 30)
+    return done(`The tenant is deleted. It can be brought back until ${until.toISOString()}`)
   },
 })
 

@@ -74,6 +74,7 @@ export async function readForm(koa: KoaContext): Promise<Form> {
 
 const pageCodes: Partial<Record<Failure['code'], string>> = {
   NOT_FOUND: 'not_found',
+  TENANT_SUSPENDED: 'suspended',
   INVALID_TOKEN: 'invalid_link',
   ACCESS_DENIED: 'forbidden',
   INTERNAL_ERROR: 'server_error',
@@ -96,7 +97,7 @@ export function showFailure(koa: KoaContext, failure: Failure): void {
   render(koa, 'error', {
     code,
     requestId,
-    links: { home: `${base}/` },
+    links: code === 'suspended' ? {} : { home: `${base}/` },
     ...(code === 'general' && { detail: failure.message }),
   })
 }

@@ -1,5 +1,5 @@
 /** Puts the parts together: pages, the API surfaces, the OpenID provider, behind the front door. */
-import type { RequestListener } from 'node:http'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import Router from '@koa/router'
 import Koa, { type Context as KoaContext } from 'koa'
 import { adminApp } from '../admin-api/app.ts'
@@ -13,7 +13,7 @@ import type { Deps } from './deps.ts'
 import { createFront } from './front.ts'
 import { createProbes, type Readiness } from './health.ts'
 import { sendFailure } from './kernel/bind.ts'
-import { fail } from './kernel/errors.ts'
+import { type Failure, fail } from './kernel/errors.ts'
 import { openapi } from './kernel/openapi.ts'
 import { surfaceRouter } from './kernel/router.ts'
 import type { Surface } from './kernel/surface.ts'
@@ -60,6 +60,7 @@ export function createApp(deps: Deps, readiness: Readiness): App {
       probe,
       provider: (tenant) => providers.of(tenant).handle,
       app: (req, res) => app(req, res),
+      refuse: refusals(deps),
     })
   return { listener: front(handle), adminListener: front(adminHandle), providers }
 }
@@ -96,6 +97,21 @@ async function guard(deps: Deps, ctx: KoaContext, next: () => Promise<void>): Pr
   } catch (error) {
     answer(deps, ctx, toFailure(deps.out, error, ctx))
   }
+}
+
+/** The front door's own refusals. OAuth endpoints name an error of their own besides (RFC 6749 5.2). */
+function refusals(deps: Deps) {
+  const koa = new Koa()
+  const answers = koa.use((ctx) => {
+    const { refusal } = ctx.req as { refusal?: Failure }
+    ctx.state.requestId = ctx.req.gatehouse.requestId
+    answer(deps, ctx, refusal!)
+    if (ctx.path.startsWith('/oauth/') && typeof ctx.body === 'object')
+      ctx.body = { error: 'access_denied', error_description: refusal!.message, ...ctx.body }
+  })
+  const handle = answers.callback()
+  return (req: IncomingMessage, res: ServerResponse, failure: Failure) =>
+    handle(Object.assign(req, { refusal: failure }), res)
 }
 
 /** Nothing answered: no such path, or a path with other methods, which are listed (RFC 9110 15.5.6). */

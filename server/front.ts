@@ -10,6 +10,7 @@ import { randomToken } from '../adapters/sealing.ts'
 import type { Outside } from './domain/context.ts'
 import type { Tenant } from './domain/directory.ts'
 import { DEFAULT_TENANT } from './domain/ids.ts'
+import { type Failure, fail } from './kernel/errors.ts'
 
 export interface Passport {
   requestId: string
@@ -33,6 +34,8 @@ export interface Doors {
   probe(req: IncomingMessage, res: ServerResponse): Promise<boolean>
   provider(tenant: Tenant): (req: IncomingMessage, res: ServerResponse) => Promise<void>
   app(req: IncomingMessage, res: ServerResponse): Promise<void>
+  /** Says no in the shape the caller reads: a page, or the surface's failure. */
+  refuse(req: IncomingMessage, res: ServerResponse, failure: Failure): Promise<void>
 }
 
 /** Paths of the OpenID provider with their methods; OPTIONS goes to it for CORS. */
@@ -108,9 +111,13 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
     try {
       if (await doors.probe(req, res)) return
       const tenant = await tenantOf(req, directory)
-      if (!tenant) return problem(res, 404, 'NOT_FOUND', 'No such tenant', requestId)
-      if (tenant.status !== 'active') return problem(res, 403, 'ACCESS_DENIED', 'This tenant is suspended', requestId)
-      req.gatehouse = { requestId, ip, tenant, unhurried }
+      // Where there is none, the default one has the words.
+      const face = tenant ?? (await directory.byId(DEFAULT_TENANT))
+      if (!face) return problem(res, 404, 'NOT_FOUND', 'No such tenant', requestId)
+      req.gatehouse = { requestId, ip, tenant: face, unhurried }
+      if (!tenant) return await doors.refuse(req, res, fail('NOT_FOUND', 'No such tenant'))
+      if (tenant.status !== 'active')
+        return await doors.refuse(req, res, fail('TENANT_SUSPENDED', 'This tenant is suspended'))
       const path = pathOf(req.url!)
       const oauth = OAUTH.find(([pattern]) => pattern.test(path))
       if (oauth) {

@@ -7,6 +7,7 @@ import type { Deps } from './deps.ts'
 import { rotateDue } from './domain/key-rotation.ts'
 import { type MailJob, send } from './domain/mails.ts'
 import { purge } from './domain/maintenance.ts'
+import { purgeTenants } from './domain/tenant-purge.ts'
 import { type SmsJob, send as sendText } from './domain/texts.ts'
 import { sendBackchannelLogout } from './oidc/backchannel.ts'
 import type { Providers } from './oidc/providers.ts'
@@ -38,6 +39,7 @@ export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Pr
           await purge(db)
           await purgeLimits(db)
           await rotateDue(out, db)
+          await purgeTenants(db)
         } finally {
           await db.destroy()
         }

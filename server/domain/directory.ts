@@ -120,7 +120,12 @@ export function createDirectory(options: {
 
   const cached = <T>(map: Map<string, Promise<T>>, max: number, key: string, load: () => Promise<T>): Promise<T> => {
     const known = map.get(key)
-    if (known) return known
+    if (known) {
+      // The end of the map is what was used last.
+      map.delete(key)
+      map.set(key, known)
+      return known
+    }
     const loading = load().then(
       (value) => {
         if (value === undefined) map.delete(key)
@@ -139,13 +144,18 @@ export function createDirectory(options: {
   const directory: Directory = {
     byId: (id) => cached(tenants, MAX_TENANTS, id, () => loadTenant(db, sealing, publicUrl, id)),
     async bySlug(slug) {
+      const remembered = slugs.has(slug)
       const id = await cached(
         slugs,
         MAX_TENANTS,
         slug,
         async () => (await db('tenants').where({ slug }).first('id'))?.id,
       )
-      return id ? directory.byId(id) : undefined
+      const tenant = id ? await directory.byId(id) : undefined
+      if (tenant) return tenant
+      slugs.delete(slug)
+      // Purged, and another one may have come to have the slug.
+      return remembered ? directory.bySlug(slug) : undefined
     },
     client: (tenantId, clientId) =>
       cached(clients, MAX_CLIENTS, `${tenantId} ${clientId}`, async () => {
@@ -182,7 +192,6 @@ export function createDirectory(options: {
       next.on('notification', ({ payload }) => {
         const change = JSON.parse(payload ?? '{}') as { tenant: string; client?: string }
         directory.drop(change.tenant, change.client)
-        if (change.client === undefined) slugs.clear()
       })
       next.once('end', () => {
         connection = undefined

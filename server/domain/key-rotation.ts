@@ -39,6 +39,7 @@ const keysOf = (db: Db, tenantId: string) => db('signing_keys').where({ tenant_i
 /** Newest first. Those that are over are listed for a month more. */
 export async function list(ctx: Context): Promise<KeyView[]> {
   const rows = await keysOf(ctx.db, ctx.tenant.id)
+    .where((q) => q.whereNull('expires_at').orWhereRaw(`expires_at > now() - interval '30 days'`))
     .orderBy('signs_at', 'desc')
     .orderBy('kid')
     .select('*', ctx.db.raw(STATUS))

@@ -18,7 +18,8 @@ const rules: { table: string; where: string }[] = [
   { table: 'devices', where: `last_used_at < now() - interval '400 days'` },
   // Jobs that were tried to the end and failed; kept a while for whoever looks for the reason.
   { table: 'graphile_worker._private_jobs', where: `attempts >= max_attempts and run_at < now() - interval '7 days'` },
-  { table: 'signing_keys', where: `expires_at < now() - interval '30 days'` },
+  // Public parts stay as long as events may: signatures in the audit log are verified with them.
+  { table: 'signing_keys', where: `expires_at < now() - interval '3650 days'` },
   { table: 'mailbox', where: `created_at < now() - interval '7 days'` },
 ]
 /** Grants whose session ended and that no refresh token stands on. */
@@ -40,10 +41,18 @@ export async function purge(db: Knex, batch = BATCH): Promise<Record<string, num
       gone[table] = (gone[table] ?? 0) + rowCount
     }
   }
+  await forgetPrivateKeys(db)
   gone.events = await purgeEvents(db, batch)
   gone.users = await erase(db)
   return gone
 }
+
+/** What is no longer published signs nothing, and cannot be stolen when it is gone. */
+const forgetPrivateKeys = (db: Knex) =>
+  db('signing_keys')
+    .where('expires_at', '<', db.fn.now())
+    .whereRaw(`private_encrypted <> ''`)
+    .update({ private_encrypted: Buffer.alloc(0) })
 
 /**
  * Events go after the tenant's event_retention_days. Their ids are UUIDv7, so the time bound is an id and the primary

@@ -16,6 +16,9 @@ export interface TenantRow {
   status: Tenant['status']
   branding: Branding
   version: number
+  /** Of a deleted one: when its data goes for good. */
+  purge_at: Date | null
+  purging_at: Date | null
   created_at: Date
   updated_at: Date
 }
@@ -126,7 +129,8 @@ export interface TenantChange {
 export async function update(ctx: Context, key: string, change: TenantChange): Promise<TenantRow> {
   const before = await find(ctx, key, { deleted: true, lock: true })
   const { name, branding, status } = change
-  if (before.status === 'deleted' && status !== 'active') throw fail('NOT_FOUND', 'No such tenant')
+  if (before.status === 'deleted' && (status !== 'active' || before.purging_at))
+    throw fail('NOT_FOUND', 'No such tenant')
   if (status === 'suspended' && before.id === DEFAULT_TENANT)
     throw fail('CONFLICT', 'The default tenant cannot be suspended')
   const merged = Object.entries({ ...before.branding, ...branding }).filter(([, value]) => value !== null)
@@ -137,7 +141,7 @@ export async function update(ctx: Context, key: string, change: TenantChange): P
     .where({ id: before.id })
     .update({
       ...(name !== undefined && { name }),
-      ...(status !== undefined && { status }),
+      ...(status !== undefined && { status, purge_at: null }),
       branding: JSON.stringify(Object.fromEntries(merged)),
       version: ctx.db.raw('version + 1'),
       updated_at: ctx.db.fn.now(),
@@ -150,15 +154,25 @@ export async function update(ctx: Context, key: string, change: TenantChange): P
   return find(ctx, before.id)
 }
 
-/** Nothing of it answers any more. Its data and its slug are kept, so that update() can bring it back. */
-export async function remove(ctx: Context, key: string): Promise<void> {
+/**
+ * Nothing of it answers any more. Its data and its slug are kept for `graceDays`, in which update() can bring it back, and
+ * then purged (tenant-purge.ts). Answers when.
+ */
+export async function remove(ctx: Context, key: string, graceDays: number): Promise<Date> {
   const tenant = await find(ctx, key, { lock: true })
   if (tenant.id === DEFAULT_TENANT) throw fail('CONFLICT', 'The default tenant cannot be deleted')
-  await ctx
+  const [row] = await ctx
     .db('tenants')
     .where({ id: tenant.id })
-    .update({ status: 'deleted', version: ctx.db.raw('version + 1'), updated_at: ctx.db.fn.now() })
-  ctx.event('tenant.deleted', { data: { tenantId: tenant.id, slug: tenant.slug } })
+    .update({
+      status: 'deleted',
+      purge_at: ctx.db.raw('now() + make_interval(days => ?)', [graceDays]),
+      version: ctx.db.raw('version + 1'),
+      updated_at: ctx.db.fn.now(),
+    })
+    .returning('purge_at')
+  ctx.event('tenant.deleted', { data: { tenantId: tenant.id, slug: tenant.slug, purgeAt: row.purge_at } })
+  return row.purge_at
 }
 
 /**

@@ -26,7 +26,12 @@ export function createProviders(out: Outside, pages: ProviderPages): Providers {
   return {
     of(tenant) {
       const known = made.get(tenant.id)
-      if (known?.tenant === tenant) return known
+      if (known?.tenant === tenant) {
+        // The end of the map is what was used last.
+        made.delete(tenant.id)
+        made.set(tenant.id, known)
+        return known
+      }
       const provider = createProvider(out, tenant, pages)
       const entry = { tenant, provider, handle: provider.callback() as unknown as Handler }
       made.delete(tenant.id)
