@@ -285,7 +285,9 @@ describe('tenants are apart', () => {
 
   it('refuse everything while suspended, and go on afterwards', async () => {
     await app.db('tenants').where({ id: acmeId }).update({ status: 'suspended' })
-    await eventually(async () => expectProblem(await app.call('GET', `${acme}/v1/auth/settings`), 403, 'TENANT_SUSPENDED'))
+    await eventually(async () =>
+      expectProblem(await app.call('GET', `${acme}/v1/auth/settings`), 403, 'TENANT_SUSPENDED'),
+    )
     for (const path of ['/v1/auth/me', '/oauth/jwks', '/.well-known/openid-configuration', '/']) {
       expect((await app.call('GET', acme + path, { token: acmeAdmin })).status, path).to.equal(403)
     }
