@@ -29,11 +29,20 @@ export interface OutboundInit {
   timeout?: number
   /** Bytes of the decoded body; 1 MiB. */
   maxBytes?: number
+  /** A longer body is cut there, and what follows is not waited for; it is refused otherwise. */
+  cut?: boolean
+  /** Not even what `allow` adds. */
+  publicOnly?: boolean
 }
+
+/** `allowed` is reached by OUTBOUND_ALLOW alone; `unknown` is a name that has no address now. */
+export type Place = 'public' | 'allowed' | 'refused' | 'unknown'
 
 export interface Outbound {
   /** Like the global fetch. The answer has been read to its end when this resolves. Throws OutboundRefused. */
   fetch(url: string | URL, init?: OutboundInit): Promise<Response>
+  /** Where a URL's host is at the moment, for advice: what counts is checked when it is connected to. */
+  locate(url: URL): Promise<Place>
   close(): Promise<void>
 }
 
@@ -63,14 +72,17 @@ interface Options {
 /** Throws TypeError for an entry of `allow` that is no network. */
 export function createOutbound({ allow, resolve = resolveAll }: Options): Outbound {
   const networks = allow.map(parseNetwork)
-  let made: Promise<Client> | undefined
+  // getaddrinfo blocks one of libuv's few threads for as long as a name server likes.
+  const line = createQueue(2, 1000)
+  const find = (hostname: string) => line.run(() => resolve(hostname))
   // Loaded with the first call: an idle process is 12 MB smaller without.
-  const load = async (): Promise<Client> => {
+  const load = async (reachable: typeof networks): Promise<Client> => {
     const undici = await import('undici')
     const agent = new undici.Agent({
-      connect: { lookup: checkedLookup(resolve, (address) => mayConnect(address, networks)), timeout: 5000 },
-      headersTimeout: 10_000,
-      bodyTimeout: 10_000,
+      connect: { lookup: checkedLookup(find, (address) => mayConnect(address, reachable)), timeout: 5000 },
+      // Longer than any call may take as a whole.
+      headersTimeout: 30_000,
+      bodyTimeout: 30_000,
       keepAliveTimeout: 2000,
       maxHeaderSize: 16_384,
       // Each call may be to a host that never answers; none may wait for another's.
@@ -78,14 +90,19 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
     })
     return { fetch: undici.fetch, agent }
   }
+  const clients: { all?: Promise<Client>; public?: Promise<Client> } = {}
+  const clientFor = (publicOnly: boolean): Promise<Client> => {
+    const kind = publicOnly ? 'public' : 'all'
+    clients[kind] ??= load(publicOnly ? [] : networks)
+    return clients[kind]
+  }
 
-  async function send(step: Step, signal: AbortSignal) {
-    const host = step.url.hostname.replace(/^\[|\]$/g, '')
+  async function send(step: Step, signal: AbortSignal, publicOnly: boolean) {
+    const host = hostOf(step.url)
     // A literal address is connected to without a look-up.
-    if (isIP(host) && !mayConnect(host, networks)) throw refusedAddress(host)
+    if (isIP(host) && !mayConnect(host, publicOnly ? [] : networks)) throw refusedAddress(host)
     const { url, method, headers, body } = step
-    made ??= load()
-    const { fetch, agent } = await made
+    const { fetch, agent } = await clientFor(publicOnly)
     try {
       const options = {
         method,
@@ -102,7 +119,7 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
   }
 
   async function fetch(target: string | URL, init: OutboundInit = {}): Promise<Response> {
-    const { redirect = 'follow', timeout = 10_000, maxBytes = 1_048_576 } = init
+    const { redirect = 'follow', timeout = 10_000, maxBytes = 1_048_576, cut = false, publicOnly = false } = init
     const signal = AbortSignal.any([AbortSignal.timeout(timeout), ...(init.signal ? [init.signal] : [])])
     const headers = new Headers(init.headers)
     if (!headers.has('user-agent')) headers.set('user-agent', 'Gatehouse')
@@ -111,10 +128,10 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
       headers.set('content-type', 'application/x-www-form-urlencoded;charset=UTF-8')
     }
     for (let redirects = 0; ; redirects++) {
-      const response = await send(step, signal)
+      const response = await send(step, signal, publicOnly)
       const location = response.headers.get('location')
       const moved = [301, 302, 303, 307, 308].includes(response.status) && location !== null
-      if (!moved || redirect === 'manual') return whole(response, step.url, maxBytes)
+      if (!moved || redirect === 'manual') return whole(response, step.url, maxBytes, cut)
       await response.body?.cancel()
       if (redirect === 'error') throw new OutboundRefused('redirect', `${step.url.host} redirects`)
       if (redirects === MAX_REDIRECTS) throw new OutboundRefused('redirect', `${step.url.host} redirects too often`)
@@ -122,19 +139,35 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
     }
   }
 
-  return { fetch, close: async () => (await made)?.agent.destroy() }
+  async function locate(url: URL): Promise<Place> {
+    const host = hostOf(url)
+    const found = isIP(host)
+      ? [host]
+      : await find(host).then(
+          (all) => all.map(({ address }) => address),
+          () => [],
+        )
+    if (found.length === 0) return 'unknown'
+    const good = found.filter((address) => mayConnect(address, networks))
+    if (good.length === 0) return 'refused'
+    return good.every((address) => mayConnect(address, [])) ? 'public' : 'allowed'
+  }
+
+  async function close(): Promise<void> {
+    for (const made of Object.values(clients)) await (await made).agent.destroy()
+  }
+  return { fetch, locate, close }
 }
+
+const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '')
 
 /** Resolves names and hands on only the addresses that pass, so that what was checked is what is connected to. */
 function checkedLookup(
   resolve: (hostname: string) => Promise<LookupAddress[]>,
   passes: (address: string) => boolean,
 ): LookupFunction {
-  // getaddrinfo blocks one of libuv's few threads for as long as a name server likes.
-  const line = createQueue(2, 1000)
   return (hostname, options, callback) => {
-    line
-      .run(() => resolve(hostname))
+    resolve(hostname)
       .then((found) => {
         const good = found.filter(({ address }) => passes(address))
         if (good.length === 0) throw refusedAddress(hostname)
@@ -182,12 +215,22 @@ function checkedUrl(target: string | URL): URL {
 }
 
 /** Reads the body, as far as allowed, into an answer that needs the network no more. */
-async function whole(response: Awaited<ReturnType<UndiciFetch>>, url: URL, maxBytes: number): Promise<Response> {
+async function whole(
+  response: Awaited<ReturnType<UndiciFetch>>,
+  url: URL,
+  maxBytes: number,
+  cut: boolean,
+): Promise<Response> {
   const chunks: Uint8Array[] = []
   let size = 0
   try {
     for await (const chunk of response.body ?? []) {
       size += chunk.byteLength
+      if (size > maxBytes && cut) {
+        // Leaving the loop closes the connection.
+        chunks.push(chunk.subarray(0, chunk.byteLength - (size - maxBytes)))
+        break
+      }
       if (size > maxBytes) throw new OutboundRefused('size', `${url.host} answers with more than ${maxBytes} bytes`)
       chunks.push(chunk)
     }
