@@ -8,6 +8,8 @@ export interface MetricSources {
   hashing?: () => { running: number; queued: number }
   /** Database connections. */
   pool?: () => { used: number; free: number; pending: number }
+  /** Deliveries of webhooks that are due, and that wait for their next try. Empty when it cannot be said. */
+  webhooks?: () => Promise<Record<string, number>>
 }
 
 export interface Metrics {
@@ -19,6 +21,8 @@ export interface Metrics {
   http(labels: { surface: string; route: string; method: string; status: number }, seconds: number): void
   /** One job run to its end. */
   job(task: string, outcome: 'done' | 'failed', seconds?: number): void
+  /** One try to deliver a webhook. */
+  webhook(result: 'delivered' | 'failed' | 'gone' | 'impossible', seconds: number): void
   /** One request refused by a rate limit or a full queue. */
   refused(reason: string): void
 }
@@ -47,6 +51,13 @@ export function createMetrics(sources: MetricSources = {}): Metrics {
     labelNames: ['task'] as const,
     registers,
   })
+  const webhooks = new Histogram({
+    name: 'webhook_tries_seconds',
+    help: 'Tries to deliver a webhook and the time they took, by result',
+    labelNames: ['result'] as const,
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15],
+    registers,
+  })
   const refused = new Counter({
     name: 'requests_refused_total',
     help: 'Requests refused by rate limits or overload',
@@ -58,6 +69,7 @@ export function createMetrics(sources: MetricSources = {}): Metrics {
     gauge('password_hashing', 'Password hashes at work and waiting', sources.hashing, registers)
   }
   if (sources.pool) gauge('database_connections', 'Database connections by state', sources.pool, registers)
+  if (sources.webhooks) gauge('webhook_deliveries', 'Webhook deliveries by state', sources.webhooks, registers)
   return {
     registry,
     contentType: registry.contentType,
@@ -69,6 +81,7 @@ export function createMetrics(sources: MetricSources = {}): Metrics {
       jobs.inc({ task, outcome })
       jobTime.inc({ task }, seconds)
     },
+    webhook: (result, seconds) => webhooks.observe({ result }, seconds),
     refused: (reason) => refused.inc({ reason }),
   }
 }
@@ -86,14 +99,19 @@ function sqlCounter(read: () => number, registers: Registry[]): void {
 }
 
 /** A gauge with one series for each key of what `read` answers, under the label `state`. */
-function gauge(name: string, help: string, read: () => Record<string, number>, registers: Registry[]): void {
+function gauge(
+  name: string,
+  help: string,
+  read: () => Record<string, number> | Promise<Record<string, number>>,
+  registers: Registry[],
+): void {
   new Gauge({
     name,
     help,
     labelNames: ['state'] as const,
     registers,
-    collect() {
-      for (const [state, value] of Object.entries(read())) this.set({ state }, value)
+    async collect() {
+      for (const [state, value] of Object.entries(await read())) this.set({ state }, value)
     },
   })
 }

@@ -26,6 +26,9 @@ export interface MailData {
   ip?: string
   /** factor-changed: which and how, such as totp-added. */
   what?: string
+  /** webhook-disabled: where it led, and why it ended. */
+  host?: string
+  why?: 'failing' | 'gone'
   /** From a parsed user agent ("Firefox on Linux"), never the raw header, which is a stranger's text. */
   device?: string
 }
@@ -48,6 +51,7 @@ export const mailNames = [
   'identity-unlinked',
   'welcome',
   'enrol-mfa',
+  'webhook-disabled',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -70,6 +74,7 @@ const subjects: Record<MailName, string> = {
   'account-deleted': 'deleted',
   welcome: 'welcome',
   'enrol-mfa': 'enrol',
+  'webhook-disabled': 'webhook',
 }
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })
@@ -85,6 +90,7 @@ export function renderMail(name: MailName, locale: string, data: MailData) {
     email: data.email,
     time: words.duration(data.expires ?? 0),
     provider: data.provider ?? '',
+    host: data.host ?? '',
   }
   const colors = mailColors(data.branding)
   const subject = words.t(`${key}.subject`, vars)

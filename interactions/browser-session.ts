@@ -21,6 +21,7 @@ export async function openHere(
   keepDevice(koa, ctx)
   const unit = newUnit({
     tenantId: ctx.tenant.id,
+    hasWebhooks: ctx.tenant.hasWebhooks,
     db: ctx.db,
     ip,
     userAgent,

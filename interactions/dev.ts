@@ -31,7 +31,7 @@ export const home = (providers: Providers) => async (koa: Handled[0], ctx: Handl
 function whoIsHere(providers: Providers, koa: Handled[0], ctx: Handled[1]): Promise<any> {
   const { Session } = providers.of(ctx.tenant).provider as any
   const { ip, userAgent } = ctx.request
-  const unit = newUnit({ tenantId: ctx.tenant.id, db: ctx.out.db, ip, userAgent })
+  const unit = newUnit({ tenantId: ctx.tenant.id, hasWebhooks: ctx.tenant.hasWebhooks, db: ctx.out.db, ip, userAgent })
   return units.run(unit, async () => {
     const { accountId } = await Session.get(koa)
     const user = accountId && unit.people.get(accountId)

@@ -37,7 +37,13 @@ export const step =
   (out: Outside, providers: Providers, handle: StepHandler): PageHandler =>
   async (koa, ctx) => {
     const { provider } = providers.of(ctx.tenant)
-    const unit = newUnit({ tenantId: ctx.tenant.id, db: out.db, ip: ctx.request.ip, userAgent: ctx.request.userAgent })
+    const unit = newUnit({
+      tenantId: ctx.tenant.id,
+      hasWebhooks: ctx.tenant.hasWebhooks,
+      db: out.db,
+      ip: ctx.request.ip,
+      userAgent: ctx.request.userAgent,
+    })
     await units.run(unit, async () => {
       const interaction: any = await provider.interactionDetails(koa.req, koa.res).catch((error) => {
         if (error?.name === 'SessionNotFound') throw fail('UNAUTHORIZED', 'This sign-in has expired')

@@ -6,6 +6,7 @@ import * as signIn from './0003_sign_in.ts'
 import * as hotTables from './0004_hot_tables.ts'
 import * as admin from './0005_admin.ts'
 import * as impersonation from './0006_impersonation.ts'
+import * as webhooks from './0009_webhooks.ts'
 import * as clients from './0011_clients.ts'
 import * as tenants from './0012_tenants.ts'
 
@@ -16,6 +17,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0004_hot_tables': hotTables,
   '0005_admin': admin,
   '0006_impersonation': impersonation,
+  '0009_webhooks': webhooks,
   '0011_clients': clients,
   '0012_tenants': tenants,
 }

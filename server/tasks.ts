@@ -3,12 +3,14 @@
 import { startJobs } from '../adapters/jobs.ts'
 import { connect } from '../adapters/knex.ts'
 import { purge as purgeLimits } from '../adapters/limits.ts'
+import { type CourierOptions, startCourier } from './courier.ts'
 import type { Deps } from './deps.ts'
 import { rotateDue } from './domain/key-rotation.ts'
 import { type MailJob, send } from './domain/mails.ts'
 import { purge } from './domain/maintenance.ts'
 import { purgeTenants } from './domain/tenant-purge.ts'
 import { type SmsJob, send as sendText } from './domain/texts.ts'
+import { catchUp } from './domain/webhooks/queue.ts'
 import { sendBackchannelLogout } from './oidc/backchannel.ts'
 import type { Providers } from './oidc/providers.ts'
 
@@ -17,9 +19,13 @@ const crontab = '*/5 * * * * clean-up ?max=1'
 
 const SMS_ATTEMPTS = 5
 
-export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Promise<void> }> {
+export async function runTasks(
+  deps: Deps,
+  providers: Providers,
+  webhooks?: CourierOptions,
+): Promise<{ stop(): Promise<void> }> {
   const { out } = deps
-  return startJobs({
+  const jobs = await startJobs({
     databaseUrl: deps.databaseUrl,
     log: out.log,
     concurrency: 4,
@@ -31,6 +37,7 @@ export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Pr
       sms: async (payload, attempt) => {
         if (attempt <= SMS_ATTEMPTS) await sendText(out, out.texter, payload as SmsJob)
       },
+      'webhook-catch-up': (payload) => catchUp(out.db, payload),
       'backchannel-logout': (payload) => sendBackchannelLogout(out, providers, payload),
       'clean-up': async () => {
         // Its statements may take longer than those of requests.
@@ -48,4 +55,10 @@ export function runTasks(deps: Deps, providers: Providers): Promise<{ stop(): Pr
       nothing: async () => {},
     },
   })
+  const courier = startCourier(out, deps.metrics, webhooks)
+  return {
+    async stop() {
+      await Promise.all([jobs.stop(), courier.stop()])
+    },
+  }
 }

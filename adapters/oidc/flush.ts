@@ -1,5 +1,6 @@
 /** The writes of a unit as one statement, in which single use is decided by the database. */
 import { type Db, named } from '../knex.ts'
+import { queueDeliveries, RETURNING_EVENT } from '../webhook-events.ts'
 import { forgetStandings } from './standing.ts'
 import { Replayed, type Unit } from './unit.ts'
 
@@ -80,6 +81,11 @@ function statement(unit: Unit): { text: string; values: unknown[]; shape: string
     parts.push(`p${parts.length} as (${sql})`)
     shape.push(kind)
   }
+  const heard: string[] = []
+  const eventPart = (kind: string, sql: string) => {
+    if (unit.hasWebhooks) heard.push(`p${parts.length}`)
+    part(kind, unit.hasWebhooks ? `${sql} ${RETURNING_EVENT}` : sql)
+  }
 
   for (const { model, id } of unit.consumed.values()) {
     part(
@@ -152,7 +158,7 @@ function statement(unit: Unit): { text: string; values: unknown[]; shape: string
     )
   }
   for (const e of unit.events) {
-    part(
+    eventPart(
       'v',
       `insert into events (tenant_id, id, type, actor_id, user_id, client_id, session_id, ip, user_agent, request_id, data)
       select $1, ${bind(e.id, 'uuid')}, ${bind(e.type, 'text')}, ${bind(e.actorId ?? null, 'uuid')}, ${bind(e.userId ?? null, 'uuid')},
@@ -161,7 +167,8 @@ function statement(unit: Unit): { text: string; values: unknown[]; shape: string
       where ${all}`,
     )
   }
-  for (const { shape: kind, sql } of unit.also) part(` ${kind} `, sql(bind))
+  for (const { shape: kind, isEvent, sql } of unit.also) (isEvent ? eventPart : part)(` ${kind} `, sql(bind))
+  if (heard.length > 0) part('w', queueDeliveries(heard))
   const count = Array.from({ length: consumes }, (_, i) => `(select count(*) from p${i})`).join(' + ') || '0'
   return { text: `with ${parts.join(',\n')} select ${count} as consumed`, values, shape: shape.join('') }
 }

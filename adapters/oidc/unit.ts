@@ -36,6 +36,8 @@ export interface SessionWrite {
 /** Everything one request reads and writes through the provider. */
 export interface Unit {
   tenantId: string
+  /** Somebody may listen to its events. */
+  hasWebhooks: boolean
   db: Db
   /** Given to new sessions. */
   ip: string
@@ -65,12 +67,19 @@ export interface Unit {
   revokedGrants: Map<string, Set<string>>
   events: EventRow[]
   /** Further parts of the same statement, from the domain. */
-  also: { shape: string; sql: (bind: (value: unknown, type: string) => string) => string }[]
+  also: {
+    shape: string
+    /** It is an insert into events. */
+    isEvent?: boolean
+    sql: (bind: (value: unknown, type: string) => string) => string
+  }[]
 }
 
 export const units = new AsyncLocalStorage<Unit>()
 
-export const newUnit = (fields: Pick<Unit, 'tenantId' | 'db' | 'ip' | 'userAgent'> & Partial<Unit>): Unit => ({
+export const newUnit = (
+  fields: Pick<Unit, 'tenantId' | 'hasWebhooks' | 'db' | 'ip' | 'userAgent'> & Partial<Unit>,
+): Unit => ({
   clientId: undefined,
   placeOf: undefined,
   sessionKind: 'browser',

@@ -64,7 +64,7 @@ const sectionOf = (path: string) => path.split('/').slice(0, 3).join('/')
 async function whoIsHere(providers: Providers, koa: KoaContext, ctx: Context & Pending): Promise<Member | undefined> {
   const { Session } = providers.of(ctx.tenant).provider as any
   const { ip, userAgent } = ctx.request
-  const unit = newUnit({ tenantId: ctx.tenant.id, db: ctx.out.db, ip, userAgent })
+  const unit = newUnit({ tenantId: ctx.tenant.id, hasWebhooks: ctx.tenant.hasWebhooks, db: ctx.out.db, ip, userAgent })
   const session = await units.run(unit, async () => Session.get(koa))
   const user = session.accountId && (await findPerson(unit, session.accountId))
   if (user?.status !== 'active' || (user.locked_until && user.locked_until > new Date())) return undefined

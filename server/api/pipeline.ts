@@ -35,7 +35,7 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
     events: [],
     jobs: [],
     event: (type, fields = {}) => void ctx.events.push({ type, ...fields }),
-    job: (task, payload) => void ctx.jobs.push({ task, payload }),
+    job: (task, payload, runAt) => void ctx.jobs.push({ task, payload, ...(runAt && { runAt }) }),
   }
   return ctx
 }
@@ -69,7 +69,7 @@ export async function transact<T>(ctx: Context & Pending, fn: (ctx: Context & Pe
 function inTransaction(ctx: Context & Pending, trx: Context['db']): Context & Pending {
   const inner: Context & Pending = { ...ctx, db: trx, events: ctx.events.splice(0), jobs: ctx.jobs.splice(0) }
   inner.event = (type, fields = {}) => void inner.events.push({ type, ...fields })
-  inner.job = (task, payload) => void inner.jobs.push({ task, payload })
+  inner.job = (task, payload, runAt) => void inner.jobs.push({ task, payload, ...(runAt && { runAt }) })
   return inner
 }
 

@@ -19,6 +19,7 @@ import * as profile from './profile.ts'
 import * as sessions from './sessions.ts'
 import * as social from './social.ts'
 import * as ssoLogin from './sso-login.ts'
+import * as webhooks from './webhooks.ts'
 
 export const v1Rows: Row[] = [
   row('POST', '/v1/auth/register', auth.register, { status: 201 }),
@@ -71,6 +72,25 @@ v1Rows.push(
   row('PATCH', `${webauthn}/credentials/:id`, passkeys.rename),
   row('POST', '/v1/auth/login/mfa/webauthn/begin', passkeys.beginSignIn),
   row('POST', '/v1/auth/login/mfa/webauthn/finish', passkeys.finishSignIn),
+)
+
+v1Rows.push(
+  row('GET', '/v1/webhooks', webhooks.list, { as: 'webhooks' }),
+  row('POST', '/v1/webhooks', webhooks.create, { status: 201 }),
+  row('GET', '/v1/webhooks/event-types', webhooks.types),
+  row('GET', '/v1/webhooks/{id}', webhooks.get),
+  row('PUT', '/v1/webhooks/{id}', webhooks.update),
+  row('DELETE', '/v1/webhooks/{id}', webhooks.remove),
+  row('POST', '/v1/webhooks/{id}/secret/rotate', webhooks.rotateSecret, { status: 201 }),
+  row('POST', '/v1/webhooks/{id}/test', webhooks.trial, { status: 202 }),
+  row('GET', '/v1/webhooks/{id}/deliveries', webhooks.listDeliveries, { as: 'deliveries' }),
+  row('GET', '/v1/webhooks/{id}/deliveries/{deliveryId}', webhooks.getDelivery, {
+    names: { deliveryId: 'delivery_id' },
+  }),
+  row('POST', '/v1/webhooks/{id}/deliveries/{deliveryId}/redeliver', webhooks.redeliver, {
+    status: 202,
+    names: { deliveryId: 'delivery_id' },
+  }),
 )
 
 v1Rows.push(

@@ -6,10 +6,11 @@ import { named } from '../../adapters/knex.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { randomToken, sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
-import type { Actor, Context, UserRow } from './context.ts'
+import type { Context, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { newId } from './ids.ts'
 import { permissions } from './policy.ts'
+import { assertInPerson } from './recent.ts'
 
 export const PREFIX = 'gh_'
 const MOST = 50
@@ -90,7 +91,7 @@ export interface NewKey {
  * key or an app of others: what such a one may do must end with it.
  */
 export async function create(ctx: Context, input: NewKey): Promise<{ row: ApiKeyRow; secret: string }> {
-  assertMayMint(ctx.actor!)
+  assertInPerson(ctx, 'API keys are made')
   const denied = input.scopes.filter((scope) => scope !== 'account' && !ctx.actor!.permissions.has(scope))
   if (denied.length) {
     throw fail('ACCESS_DENIED', `You cannot give what you do not have: ${denied.join(', ')}`, {
@@ -104,12 +105,6 @@ export async function create(ctx: Context, input: NewKey): Promise<{ row: ApiKey
   const made = await insert(ctx, userId, input)
   ctx.event('api_key.created', { userId, data: { id: made.row.id, name: input.name, scopes: made.row.scopes } })
   return made
-}
-
-/** Keys are made and replaced by people in our own apps, not by keys or third parties. */
-function assertMayMint(actor: Actor): void {
-  if (!actor.sessionId || !actor.firstParty)
-    throw fail('ACCESS_DENIED', 'API keys are made by a signed-in person, not by a key or another app')
 }
 
 async function insert(ctx: Context, userId: string, input: NewKey & { replaces?: string }) {
@@ -151,7 +146,7 @@ export async function rotate(
   id: string,
   input: { overlap?: number | undefined; expiresAt?: Date | null | undefined },
 ): Promise<{ row: ApiKeyRow; secret: string }> {
-  assertMayMint(ctx.actor!)
+  assertInPerson(ctx, 'API keys are made')
   const userId = ctx.actor!.userId!
   const overlap = input.overlap ?? OVERLAP
   // The lock makes one of two rotations at once see the other's key.

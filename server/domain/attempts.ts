@@ -27,6 +27,7 @@ export type Person = UserRow & {
 /** A part of the statement that opens the session. */
 export interface Part {
   shape: string
+  isEvent?: boolean
   sql(bind: (value: unknown, type: string) => string): string
 }
 
@@ -103,9 +104,9 @@ export async function settle(
   await considerDevice(ctx, proof)
   if (!owesSecondFactor(ctx, proof)) return { kind: 'done', proof }
   const factors = secondFactors(user, amr)
-  await flush(
-    newUnit({ tenantId: ctx.tenant.id, db: ctx.db, ip: ctx.request.ip, userAgent: ctx.request.userAgent, also }),
-  )
+  const { ip, userAgent } = ctx.request
+  const { id: tenantId, hasWebhooks } = ctx.tenant
+  await flush(newUnit({ tenantId, hasWebhooks, db: ctx.db, ip, userAgent, also }))
   const mfaToken = randomToken()
   const id = newId()
   await ctx.db('login_attempts').insert({

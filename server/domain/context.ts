@@ -86,6 +86,8 @@ export interface RequestInfo {
 }
 
 export interface EventFields {
+  /** Where it must be known beforehand; made otherwise. */
+  id?: string
   userId?: string | undefined
   clientId?: string | undefined
   sessionId?: string | undefined
@@ -104,8 +106,8 @@ export interface Context {
   reply: { cookies: string[]; redirect?: string; accepted?: boolean }
   /** One append-only fact, committed with the transaction. */
   event(type: string, fields?: EventFields): void
-  /** Enqueues a job, committed with the transaction. */
-  job(task: string, payload: Record<string, unknown>): void
+  /** Enqueues a job, committed with the transaction. Runs at once unless `runAt` says when. */
+  job(task: string, payload: Record<string, unknown>, runAt?: Date): void
 }
 
 export interface TokenSet {

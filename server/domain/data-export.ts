@@ -14,6 +14,8 @@ interface Section {
   columns: string[]
   /** Must be unique per person, and sort. */
   key?: string
+  /** The column that says whose it is; user_id. */
+  whose?: string
 }
 
 const sections: Section[] = [
@@ -73,6 +75,12 @@ const sections: Section[] = [
     ],
   },
   {
+    name: 'webhooks',
+    table: 'webhooks',
+    columns: ['id', 'url', 'description', 'event_types', 'tenant_wide', 'enabled', 'created_at', 'updated_at'],
+    whose: 'owner_id',
+  },
+  {
     name: 'linked_accounts',
     table: 'identities',
     columns: ['id', 'provider', 'subject', 'email', 'profile', 'created_at', 'last_used_at'],
@@ -118,12 +126,16 @@ async function* written(ctx: Context, userId: string): AsyncGenerator<string> {
   yield '}\n'
 }
 
-async function* rowsOf(ctx: Context, userId: string, { table, columns, key = 'id' }: Section): AsyncGenerator<object> {
+async function* rowsOf(
+  ctx: Context,
+  userId: string,
+  { table, columns, key = 'id', whose = 'user_id' }: Section,
+): AsyncGenerator<object> {
   let last: string | undefined
   while (true) {
     const query = ctx.out
       .db(table)
-      .where({ tenant_id: ctx.tenant.id, user_id: userId })
+      .where({ tenant_id: ctx.tenant.id, [whose]: userId })
       .orderBy(key)
       .limit(BATCH)
       .select(columns)

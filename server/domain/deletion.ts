@@ -11,6 +11,7 @@ import { forgiveFailures, provePassword } from './login.ts'
 import { assertOneself, assertRecent } from './recent.ts'
 import * as sessions from './sessions.ts'
 import { emailKey } from './users.ts'
+import * as webhooks from './webhooks.ts'
 
 /** Days between deletion and erasure. */
 export const KEPT_DAYS = 30
@@ -64,6 +65,7 @@ export async function remove(ctx: Context, user: UserRow, how: 'self' | 'adminis
     .db('api_keys')
     .where({ ...mine, revoked_at: null })
     .update({ revoked_at: ctx.db.fn.now() })
+  await webhooks.endOf(ctx, user.id)
   // Somebody else's account there may be linked to a new account here.
   await ctx.db('identities').where(mine).delete()
   ctx.event('user.deleted', { userId: user.id, data: { how } })

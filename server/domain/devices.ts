@@ -99,6 +99,7 @@ export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: str
     {
       // Sees the devices as they were before: all parts of a statement look at one snapshot.
       shape: 'device-news',
+      isEvent: true,
       sql: (bind) => {
         const [device, person, place] = [bind(id, 'uuid'), bind(user.id, 'uuid'), bind(country, 'text')]
         return `insert into events (tenant_id, id, type, actor_id, user_id, client_id, ip, user_agent, request_id, data)

@@ -74,6 +74,8 @@ export interface Tenant {
   keysUntil: number
   roles: Map<string, Role>
   resources: Map<string, Resource>
+  /** False where certainly nobody listens to its events. */
+  hasWebhooks: boolean
 }
 /** A client with its secrets opened. Immutable. */
 export interface ClientRecord {
@@ -260,7 +262,8 @@ async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: strin
         'permissions', (select coalesce(json_agg(p.name), '[]') from role_permissions rp join permissions p
           on p.tenant_id = t.id and p.id = rp.permission_id where rp.tenant_id = t.id and rp.role_id = r.id)))
         from roles r where r.tenant_id = t.id), '[]') as roles,
-      coalesce((select json_agg(r) from resources r where r.tenant_id = t.id), '[]') as resources
+      coalesce((select json_agg(r) from resources r where r.tenant_id = t.id), '[]') as resources,
+      exists (select from webhooks w where w.tenant_id = t.id and w.enabled) as has_webhooks
     from tenants t where t.id = ? and t.status <> 'deleted'`,
     [id],
   )
@@ -293,6 +296,7 @@ async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: strin
         },
       ]),
     ),
+    hasWebhooks: found.has_webhooks,
   }
 }
 

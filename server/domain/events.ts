@@ -1,8 +1,11 @@
 /** Events: one append-only row per fact; audit log, login history, statistics and webhooks are reads of them. */
 
 import { addJobs, type Job } from '../../adapters/jobs.ts'
+import type { Db } from '../../adapters/knex.ts'
 import type { EventRow } from '../../adapters/oidc.ts'
+import { queueDeliveries, RETURNING_EVENT } from '../../adapters/webhook-events.ts'
 import type { Context, EventFields } from './context.ts'
+import type { Tenant } from './directory.ts'
 import { newId } from './ids.ts'
 
 /** What an operation leaves to be written with its transaction. */
@@ -14,7 +17,7 @@ export interface Pending {
 /** The pending events as rows; the list is emptied. */
 export function takeEvents(ctx: Context & Pending): EventRow[] {
   return ctx.events.splice(0).map((event) => ({
-    id: newId(),
+    id: event.id ?? newId(),
     type: event.type,
     actorId: ctx.actor?.impersonatorId ?? ctx.actor?.userId ?? event.userId,
     userId: event.userId,
@@ -27,24 +30,23 @@ export function takeEvents(ctx: Context & Pending): EventRow[] {
   }))
 }
 
-export async function writeEvents(ctx: Context & Pending): Promise<void> {
-  const rows = takeEvents(ctx)
+export const writeEvents = (ctx: Context & Pending): Promise<void> => insertEvents(ctx.db, ctx.tenant, takeEvents(ctx))
+
+const INSERT = `insert into events (tenant_id, id, type, actor_id, user_id, client_id, session_id, ip, user_agent, request_id, data)
+  select ?::uuid, e.id, e.type, e."actorId", e."userId", e."clientId", e."sessionId", e.ip, e."userAgent", e."requestId",
+    coalesce(e.data, '{}')
+  from jsonb_to_recordset(?::jsonb) as e (id uuid, type text, "actorId" uuid, "userId" uuid, "clientId" text,
+    "sessionId" text, ip inet, "userAgent" text, "requestId" text, data jsonb)`
+
+/** One statement, and where somebody may listen, what is to be delivered of them with it. */
+export async function insertEvents(
+  db: Db,
+  tenant: Pick<Tenant, 'id' | 'hasWebhooks'>,
+  rows: EventRow[],
+): Promise<void> {
   if (rows.length === 0) return
-  await ctx.db('events').insert(
-    rows.map((e) => ({
-      tenant_id: ctx.tenant.id,
-      id: e.id,
-      type: e.type,
-      actor_id: e.actorId ?? null,
-      user_id: e.userId ?? null,
-      client_id: e.clientId ?? null,
-      session_id: e.sessionId ?? null,
-      ip: e.ip,
-      user_agent: e.userAgent,
-      request_id: e.requestId,
-      data: JSON.stringify(e.data ?? {}),
-    })),
-  )
+  const sql = tenant.hasWebhooks ? `with e as (${INSERT} ${RETURNING_EVENT}) ${queueDeliveries(['e'])}` : INSERT
+  await db.raw(sql, [tenant.id, JSON.stringify(rows)])
 }
 
 export async function writeJobs(ctx: Context & Pending): Promise<void> {

@@ -26,6 +26,9 @@ export interface MailJob {
   number?: number
   /** factor-changed: which and how, such as totp-added. */
   what?: string
+  /** webhook-disabled: where it led, and why it ended. */
+  host?: string
+  why?: 'failing' | 'gone'
   /** locked: how long, in seconds. */
   seconds?: number
   /** identity-linked, identity-unlinked: its name. */
@@ -130,6 +133,8 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
       return { link: `${issuer}/`, forgotLink: `${issuer}/forgot-password` }
     case 'impersonated':
       return { link: `${issuer}/account/sessions`, at: job.at ? new Date(job.at) : new Date() }
+    case 'webhook-disabled':
+      return { link: `${issuer}/docs`, at: new Date(), host: job.host!, why: job.why! }
     case 'locked':
       return { link: `${issuer}/forgot-password`, expires: job.seconds ?? 3600 }
     default:

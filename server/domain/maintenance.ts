@@ -2,6 +2,7 @@
 import type { Knex } from 'knex'
 import { erase } from './deletion.ts'
 import { definitions } from './settings.ts'
+import { giveUp } from './webhooks/queue.ts'
 
 const BATCH = 5000
 const DAY = '1 day'
@@ -20,6 +21,7 @@ const rules: { table: string; where: string }[] = [
   { table: 'graphile_worker._private_jobs', where: `attempts >= max_attempts and run_at < now() - interval '7 days'` },
   // Public parts stay as long as events may: signatures in the audit log are verified with them.
   { table: 'signing_keys', where: `expires_at < now() - interval '3650 days'` },
+  { table: 'webhook_deliveries', where: `created_at < now() - interval '30 days'` },
   { table: 'mailbox', where: `created_at < now() - interval '7 days'` },
 ]
 /** Grants whose session ended and that no refresh token stands on. */
@@ -42,6 +44,7 @@ export async function purge(db: Knex, batch = BATCH): Promise<Record<string, num
     }
   }
   await forgetPrivateKeys(db)
+  gone.webhooks_waiting = await giveUp(db, batch)
   gone.events = await purgeEvents(db, batch)
   gone.users = await erase(db)
   return gone

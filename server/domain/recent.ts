@@ -17,6 +17,16 @@ export function assertOneself(ctx: Context): void {
   if (ctx.actor?.impersonatorId) throw fail('ACCESS_DENIED', 'This cannot be done while acting as somebody else')
 }
 
+/**
+ * ACCESS_DENIED unless a signed-in person does it in an app of ours, as themselves: what is made here outlives the key or the
+ * permission it would be made with. `what` says what cannot be done.
+ */
+export function assertInPerson(ctx: Context, what: string): void {
+  assertOneself(ctx)
+  if (!ctx.actor?.sessionId || !ctx.actor.firstParty)
+    throw fail('ACCESS_DENIED', `${what} by a signed-in person, not by a key or another app`)
+}
+
 /** When and how the session of the caller's token was signed in. */
 export async function sessionProof(ctx: Context): Promise<SessionProof> {
   assertOneself(ctx)

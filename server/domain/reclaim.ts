@@ -5,6 +5,7 @@
 import { owesSecondFactor, type Person, type Proof } from './attempts.ts'
 import type { Context } from './context.ts'
 import * as sessions from './sessions.ts'
+import * as webhooks from './webhooks.ts'
 
 /** Second factors that the proof of the mailbox does not stand for. */
 const isGuarded = (ctx: Context, proof: Proof) =>
@@ -21,6 +22,7 @@ export async function claimAddress(ctx: Context, proof: Proof): Promise<boolean>
   const mine = { tenant_id: ctx.tenant.id, user_id: user.id }
   const dropped = await ctx.db('credentials').where(mine).delete()
   for (const table of ['identities', 'api_keys', 'devices']) await ctx.db(table).where(mine).delete()
+  await webhooks.endOf(ctx, user.id)
   const ended = await sessions.endAll(ctx, user.id)
   await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: user.id }).update({
     email_verified_at: ctx.db.fn.now(),

@@ -184,9 +184,10 @@ export async function inside<T>(
   tenant: Pick<TenantRow, 'id' | 'slug' | 'name' | 'status' | 'branding' | 'version'>,
   fn: (inner: Context) => Promise<T>,
 ): Promise<T> {
-  const inner: Context & Pending = { ...ctx, tenant: { ...ctx.tenant, ...tenant }, events: [], jobs: [] }
+  const there = { ...ctx.tenant, ...tenant, hasWebhooks: true }
+  const inner: Context & Pending = { ...ctx, tenant: there, events: [], jobs: [] }
   inner.event = (type, fields = {}) => void inner.events.push({ type, ...fields })
-  inner.job = (task, payload) => void inner.jobs.push({ task, payload })
+  inner.job = (task, payload, runAt) => void inner.jobs.push({ task, payload, ...(runAt && { runAt }) })
   const result = await fn(inner)
   await writeEvents(inner)
   await writeJobs(inner)

@@ -97,6 +97,7 @@ async function opaqueClaims(ctx: Context, token: string): Promise<AccessTokenCla
   if (!token.startsWith('at_')) return undefined
   const unit = newUnit({
     tenantId: ctx.tenant.id,
+    hasWebhooks: ctx.tenant.hasWebhooks,
     db: ctx.out.db,
     ip: ctx.request.ip,
     userAgent: ctx.request.userAgent,

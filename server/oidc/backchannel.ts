@@ -11,7 +11,13 @@ export async function sendBackchannelLogout(
   const tenant = await out.directory.byId(job.tenantId)
   if (!tenant) return
   const provider = providers.of(tenant).provider as any
-  const unit = newUnit({ tenantId: tenant.id, db: out.db, ip: '127.0.0.1', userAgent: '' })
+  const unit = newUnit({
+    tenantId: tenant.id,
+    hasWebhooks: tenant.hasWebhooks,
+    db: out.db,
+    ip: '127.0.0.1',
+    userAgent: '',
+  })
   await units.run(unit, async () => {
     const client = await provider.Client.find(job.clientId)
     if (client?.backchannelLogoutUri) await client.backchannelLogout(job.userId, job.sessionId)

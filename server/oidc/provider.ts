@@ -8,6 +8,7 @@ import { ACR } from '../domain/attempts.ts'
 import type { Outside } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
+import { insertEvents } from '../domain/events.ts'
 import { newId } from '../domain/ids.ts'
 import { ownScopes } from '../domain/scopes.ts'
 import { readText } from '../kernel/body.ts'
@@ -102,6 +103,7 @@ async function inUnit(
   const userAgent = (ctx.get('user-agent') as string).slice(0, 400)
   const unit = newUnit({
     tenantId: tenant.id,
+    hasWebhooks: tenant.hasWebhooks,
     db: out.db,
     ip,
     userAgent,
@@ -160,17 +162,18 @@ async function answerReplay(out: Outside, tenant: Tenant, ctx: any, replay: Repl
       .where({ tenant_id: tenant.id, kind: 'api', ended_at: null })
       .whereIn('id', gone.map((row) => row.session_id).filter(Boolean))
       .update({ ended_at: trx.fn.now(), end_reason: 'revoked' })
-    await trx('events').insert({
-      tenant_id: tenant.id,
-      id: newId(),
-      type: 'token.reuse_detected',
-      user_id: grant?.user_id ?? null,
-      client_id: grant?.client_id ?? ctx.oidc?.client?.clientId ?? null,
-      session_id: grant?.session_id ?? null,
-      ip: ctx.req.gatehouse.ip,
-      request_id: ctx.req.gatehouse.requestId,
-      data: JSON.stringify({ grants: replay.grantIds }),
-    })
+    await insertEvents(trx, tenant, [
+      {
+        id: newId(),
+        type: 'token.reuse_detected',
+        userId: grant?.user_id ?? undefined,
+        clientId: grant?.client_id ?? ctx.oidc?.client?.clientId,
+        sessionId: grant?.session_id ?? undefined,
+        ip: ctx.req.gatehouse.ip,
+        requestId: ctx.req.gatehouse.requestId,
+        data: { grants: replay.grantIds },
+      },
+    ])
   })
   forgetStandings()
   if (ctx.path.startsWith(OIDC_ROUTES.authorization)) {

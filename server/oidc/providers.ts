@@ -78,6 +78,7 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
     const { user, amr } = proof
     const unit = newUnit({
       tenantId: ctx.tenant.id,
+      hasWebhooks: ctx.tenant.hasWebhooks,
       db: ctx.db,
       ip: ctx.request.ip,
       userAgent: ctx.request.userAgent,
@@ -117,6 +118,7 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
     const { ip, userAgent } = ctx.request
     const unit = newUnit({
       tenantId: ctx.tenant.id,
+      hasWebhooks: ctx.tenant.hasWebhooks,
       db: ctx.db,
       ip,
       userAgent,

@@ -9,9 +9,11 @@ describe('metrics', () => {
       sqlStatements: () => sent,
       hashing: () => ({ running: 1, queued: 3 }),
       pool: () => ({ used: 2, free: 4, pending: 0 }),
+      webhooks: async () => ({ due: 5, waiting: 6 }),
     })
     metrics.http({ surface: 'v1', route: '/v1/auth/login', method: 'POST', status: 200 }, 0.03)
     metrics.job('mail', 'done', 0.2)
+    metrics.webhook('delivered', 0.2)
     metrics.refused('hashing')
     await metrics.text()
     sent = 9
@@ -23,6 +25,8 @@ describe('metrics', () => {
     expect(text).to.contain('sql_statements_total 9')
     expect(text).to.contain('password_hashing{state="queued"} 3')
     expect(text).to.contain('database_connections{state="used"} 2')
+    expect(text).to.contain('webhook_tries_seconds_count{result="delivered"} 1')
+    expect(text).to.contain('webhook_deliveries{state="due"} 5')
     expect(text).to.contain('requests_refused_total{reason="hashing"} 1')
     expect(text).to.contain('process_resident_memory_bytes')
   })

@@ -85,6 +85,8 @@ describe('mails', () => {
     at: new Date(0),
     ip: '203.0.113.5',
     what: 'totp-added',
+    host: 'hooks.example',
+    why: 'failing' as const,
     forgotLink: 'https://id.example/forgot-password',
   }
   for (const locale of catalogues.keys()) {

@@ -1,4 +1,7 @@
-/** The guides say what is true: variables, settings, permissions, events, links. UPDATE_SNAPSHOTS=1 writes the generated tables. */
+/**
+ * The guides say what is true: variables, settings, permissions, events, links. UPDATE_SNAPSHOTS=1 writes the generated tables,
+ * and the list of event types for the program out of the table of events.
+ */
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { expect } from 'chai'
@@ -81,6 +84,23 @@ describe('documentation', () => {
     expect(types.length).to.be.greaterThan(20)
     const missing = new Set(types.filter((type) => !known.includes(`\`${type}\``)))
     expect([...missing], 'missing in docs/admins.md#events').to.deep.equal([])
+  })
+
+  it('gives the program its list of event types', () => {
+    const rows = read('docs/admins.md')
+      .split('## Events')[1]!
+      .match(/^\| .* \|$/gm)!
+    const types = [...rows.join('\n').matchAll(/`(?!data\.)([a-z_]+\.[a-z_]+)`/g)].map(([, type]) => type!)
+    expect(types.length).to.be.greaterThan(100)
+    const path = 'server/domain/webhooks/event-types.ts'
+    const text = [
+      '/** Every type of event, made from the table in docs/admins.md by test/contract/docs.test.ts. */',
+      'export const eventTypes: string[] = [',
+      ...[...new Set(types)].sort().map((type) => `  '${type}',`),
+      ']\n',
+    ].join('\n')
+    if (process.env.UPDATE_SNAPSHOTS === '1') return writeFileSync(join(root, path), text)
+    expect(read(path), 'UPDATE_SNAPSHOTS=1 npm test -- test/contract/docs.test.ts').to.equal(text)
   })
 
   it('has no link to a file or heading that does not exist', () => {

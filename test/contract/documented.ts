@@ -511,6 +511,12 @@ export const served: string[] = [
   'POST /v1/tenants/{id}/users/{userId}',
   'DELETE /v1/tenants/{id}/users/{userId}',
   'GET /v1/admin/stats',
+  'GET /v1/webhooks',
+  'POST /v1/webhooks',
+  'GET /v1/webhooks/{id}',
+  'PUT /v1/webhooks/{id}',
+  'DELETE /v1/webhooks/{id}',
+  'GET /v1/webhooks/{id}/deliveries',
   'GET /v1/admin/services',
   'GET /admin/stats',
   'GET /api/admin/{realm}/analytics/session-stats',
@@ -592,6 +598,11 @@ export const extensions: Record<string, Access> = {
   'POST /v1/users/{id}/unlock': 'admin',
   'POST /v1/users/{id}/invite': 'admin',
   'POST /api/admin/{realm}/users/{userId}/roles/realm/remove': 'admin',
+  'GET /v1/webhooks/event-types': 'user',
+  'POST /v1/webhooks/{id}/secret/rotate': 'user',
+  'POST /v1/webhooks/{id}/test': 'user',
+  'GET /v1/webhooks/{id}/deliveries/{deliveryId}': 'user',
+  'POST /v1/webhooks/{id}/deliveries/{deliveryId}/redeliver': 'user',
 }
 
 /** Answered by the front door or the OpenID provider, not by rows. */

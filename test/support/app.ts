@@ -6,6 +6,7 @@ import type { Knex } from 'knex'
 import { connect } from '../../adapters/knex.ts'
 import { createApp } from '../../server/app.ts'
 import { readConfig } from '../../server/config.ts'
+import type { CourierOptions } from '../../server/courier.ts'
 import { createDeps, type Deps } from '../../server/deps.ts'
 import { prepareDatabase } from '../../server/start.ts'
 import { runTasks } from '../../server/tasks.ts'
@@ -103,11 +104,11 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
 /**
  * Starts Gatehouse in this process. `env` overrides the environment it reads. `databaseUrl` is that of another app, which
  * drops it: for restarts and for two processes on one database (give both the same PUBLIC_URL). `host` is a name for this
- * machine, where an address will not do: browsers have passkeys for names only.
+ * machine, where an address will not do: browsers have passkeys for names only. `webhooks` shortens their times.
  */
 export async function startApp(
   env: Record<string, string> = {},
-  options: { databaseUrl?: string; host?: string } = {},
+  options: { databaseUrl?: string; host?: string; webhooks?: CourierOptions } = {},
 ): Promise<TestApp> {
   const database = options.databaseUrl ? { url: options.databaseUrl, drop: async () => {} } : await freshDatabase()
   const smtp = await startSmtp()
@@ -127,7 +128,7 @@ export async function startApp(
   await prepareDatabase(config, database.url)
   const deps = createDeps(config, database.url)
   const app = createApp(deps, { ready: true })
-  const tasks = await runTasks(deps, app.providers)
+  const tasks = await runTasks(deps, app.providers, options.webhooks)
   listener = app.listener
 
   const call: TestApp['call'] = async (method, path, { body, raw, token, headers = {} } = {}) => {

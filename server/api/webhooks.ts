@@ -1,0 +1,310 @@
+/** Webhooks: a person's own, and the tenant's for whoever may. */
+import { operation } from '../domain/context.ts'
+import * as deliveries from '../domain/webhooks/deliveries.ts'
+import { eventTypes as knownTypes } from '../domain/webhooks/event-types.ts'
+import * as webhooks from '../domain/webhooks.ts'
+import {
+  array,
+  boolean,
+  instant,
+  integer,
+  nothing,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  page,
+  resource,
+  string,
+  text,
+  uri,
+  uuid,
+} from '../kernel/schema.ts'
+import { Done, done, pageInput, pageOf } from './shapes.ts'
+
+const tag = 'Webhooks'
+const auth = 'user'
+
+const fields = {
+  id: uuid(),
+  url: string(),
+  description: nullable(string()),
+  eventTypes: array(string()),
+  tenantWide: boolean({ description: 'Hears of everybody, not only of the owner' }),
+  ownerId: uuid({ description: 'Who answers for the address' }),
+  enabled: boolean(),
+  disabledReason: nullable(
+    oneOf(['owner', 'failing', 'gone', 'not_allowed'], {
+      description:
+        'owner: switched off by hand; failing: nothing arrived for five days; gone: the receiver answered 410; not_allowed: the owner left or may not have these events any more',
+    }),
+  ),
+  failingSince: nullable(instant({ description: 'Of the first failure after the last success' })),
+  previousSecretExpiresAt: nullable(instant({ description: 'Until then messages are signed with two secrets' })),
+  createdAt: instant(),
+  updatedAt: instant(),
+}
+const Webhook = resource('Webhook', fields)
+const NewWebhook = resource('NewWebhook', {
+  ...fields,
+  secret: string({ description: 'whsec_…, to verify signatures with. Shown only now' }),
+})
+
+const view = (row: webhooks.WebhookRow) => ({
+  id: row.id,
+  url: row.url,
+  description: row.description,
+  eventTypes: row.event_types,
+  tenantWide: row.tenant_wide,
+  ownerId: row.owner_id,
+  enabled: row.enabled,
+  disabledReason: row.disabled_reason,
+  failingSince: row.failing_since,
+  previousSecretExpiresAt:
+    row.previous_expires_at && row.previous_expires_at > new Date() ? row.previous_expires_at : null,
+  createdAt: row.created_at,
+  updatedAt: row.updated_at,
+})
+
+const delivery = {
+  id: uuid({ description: 'Of the event; the same as webhook-id of the message' }),
+  webhookId: uuid(),
+  eventType: string(),
+  status: oneOf(['pending', 'delivered', 'failed']),
+  attempts: integer(),
+  nextAttemptAt: nullable(instant()),
+  responseStatus: nullable(integer({ description: 'Of the last try' })),
+  createdAt: instant(),
+  finishedAt: nullable(instant()),
+}
+const Delivery = resource('WebhookDelivery', delivery)
+const DeliveryDetails = resource('WebhookDeliveryDetails', {
+  ...delivery,
+  responseBody: nullable(string({ maxLength: 4096, description: 'The first KiB of the last answer' })),
+  tries: array(
+    object({
+      at: instant(),
+      status: nullable(integer()),
+      error: nullable(string()),
+      ms: integer({ description: 'Milliseconds it took' }),
+    }),
+    { description: 'The latest 20, oldest first' },
+  ),
+})
+
+const deliveryView = (row: deliveries.DeliveryRow) => ({
+  id: row.event_id,
+  webhookId: row.webhook_id,
+  eventType: row.event_type,
+  status: row.status,
+  attempts: row.attempts,
+  nextAttemptAt: row.due_at,
+  responseStatus: row.response_status,
+  createdAt: row.created_at,
+  finishedAt: row.finished_at,
+})
+const detailsView = (row: deliveries.DeliveryRow) => ({
+  ...deliveryView(row),
+  responseBody: row.response_body,
+  tries: row.log.map(({ at, ...rest }) => ({ at: new Date(at), ...rest })),
+})
+
+const url = uri({ description: 'https://…, a public address' })
+const eventTypes = array(text(100), {
+  minItems: 1,
+  maxItems: 100,
+  description: 'A type (user.created), a group (user.*), or * for all; see /v1/webhooks/event-types',
+})
+const description = optional(nullable(text(200)))
+
+export const list = operation({
+  id: 'webhooks.list',
+  summary: 'List configured webhooks',
+  description: 'Your own, and with `webhooks:read` the tenant-wide ones. Newest first.',
+  tag,
+  auth,
+  effect: 'read',
+  input: object({ ...pageInput, tenantWide: optional(boolean()) }),
+  output: page(Webhook),
+  async run(ctx, input) {
+    const window = pageOf(input)
+    const { items, total } = await webhooks.list(ctx, window, input.tenantWide)
+    return { items: items.map(view), count: items.length, total, ...window }
+  },
+})
+
+export const create = operation({
+  id: 'webhooks.create',
+  summary: 'Create a new webhook subscription',
+  description:
+    'Messages follow Standard Webhooks: verify `webhook-signature` with the `secret` of this answer. A webhook hears of the events of your own account; with `tenant_wide`, which needs `webhooks:write`, of all. Made by a signed-in person in an app of ours.',
+  tag,
+  auth,
+  effect: 'write',
+  errors: ['VALIDATION_ERROR', 'ACCESS_DENIED', 'CONFLICT'],
+  input: object({
+    url,
+    eventTypes,
+    description,
+    tenantWide: optional(boolean()),
+    enabled: optional(boolean()),
+  }),
+  example: { url: 'https://hooks.example.com/gatehouse', eventTypes: ['login.*', 'user.deleted'] },
+  output: NewWebhook,
+  prepare: webhooks.prepareCreate,
+  async run(ctx, input, address) {
+    const { row, secret } = await webhooks.create(ctx, input, address)
+    return { ...view(row), secret }
+  },
+})
+
+export const get = operation({
+  id: 'webhooks.get',
+  summary: 'Get webhook details',
+  tag,
+  auth,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({ id: uuid() }),
+  output: Webhook,
+  run: async (ctx, input) => view(await webhooks.get(ctx, input.id)),
+})
+
+export const update = operation({
+  id: 'webhooks.update',
+  summary: 'Update webhook configuration',
+  description:
+    'Absent keys stay, null clears. `enabled: true` wakes one that was switched off. Who changes the address of a tenant-wide webhook answers for it from then on.',
+  tag,
+  auth,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'VALIDATION_ERROR', 'ACCESS_DENIED'],
+  input: object({
+    id: uuid(),
+    url: optional(url),
+    eventTypes: optional(eventTypes),
+    description,
+    enabled: optional(boolean()),
+  }),
+  example: { eventTypes: ['*'], enabled: true },
+  output: Webhook,
+  prepare: (ctx, { id, ...change }) => webhooks.prepareUpdate(ctx, id, change),
+  run: async (ctx, { id, ...change }, address) => view(await webhooks.update(ctx, id, change, address)),
+})
+
+export const remove = operation({
+  id: 'webhooks.delete',
+  summary: 'Delete a webhook',
+  description: 'What waits for it is not sent any more.',
+  tag,
+  auth,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'ACCESS_DENIED'],
+  input: object({ id: uuid() }),
+  output: Done,
+  async run(ctx, input) {
+    await webhooks.remove(ctx, input.id)
+    return done('The webhook is deleted')
+  },
+})
+
+export const rotateSecret = operation({
+  id: 'webhooks.rotate_secret',
+  summary: 'Replace the secret of a webhook',
+  description:
+    'For `overlap` seconds (a day unless you say otherwise) messages carry a signature of each, so that receivers can change over; 0 ends the old one at once.',
+  tag,
+  auth,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'ACCESS_DENIED'],
+  input: object({
+    id: uuid(),
+    overlap: optional(integer({ minimum: 0, maximum: 2_592_000, description: 'Seconds the old one signs as well' })),
+  }),
+  example: { overlap: 3600 },
+  output: NewWebhook,
+  async run(ctx, input) {
+    const { row, secret } = await webhooks.rotateSecret(ctx, input.id, input.overlap ?? webhooks.OVERLAP)
+    return { ...view(row), secret }
+  },
+})
+
+const again = { name: 'webhook-send', count: 60, seconds: 900 }
+
+export const trial = operation({
+  id: 'webhooks.test',
+  summary: 'Send a trial message to a webhook',
+  description:
+    'Of the type `webhook.test`, whatever it subscribes to. The answer is its delivery, to be looked at again.',
+  tag,
+  auth,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'ACCESS_DENIED', 'CONFLICT', 'RATE_LIMITED'],
+  limit: again,
+  input: object({ id: uuid() }),
+  output: Delivery,
+  run: async (ctx, input) => deliveryView(await deliveries.trial(ctx, input.id)),
+})
+
+export const listDeliveries = operation({
+  id: 'webhooks.deliveries',
+  summary: 'Get webhook delivery history',
+  description: 'Newest first, of the last 30 days. Read on with `cursor`, which stays fast however far it leads.',
+  tag,
+  auth,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: object({
+    id: uuid(),
+    ...pageInput,
+    offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
+    cursor: optional(uuid()),
+    status: optional(oneOf(['pending', 'delivered', 'failed'])),
+    eventType: optional(text(100)),
+  }),
+  output: page(Delivery),
+  async run(ctx, input) {
+    const window = pageOf(input)
+    const found = await deliveries.list(ctx, input.id, input, { ...window, cursor: input.cursor })
+    return { ...found, items: found.items.map(deliveryView), count: found.items.length, ...window }
+  },
+})
+
+const one = object({ id: uuid(), deliveryId: uuid() })
+
+export const getDelivery = operation({
+  id: 'webhooks.delivery',
+  summary: 'Get one delivery with its tries',
+  tag,
+  auth,
+  effect: 'read',
+  errors: ['NOT_FOUND'],
+  input: one,
+  output: DeliveryDetails,
+  run: async (ctx, input) => detailsView(await deliveries.find(ctx, input.id, input.deliveryId)),
+})
+
+export const redeliver = operation({
+  id: 'webhooks.redeliver',
+  summary: 'Send a delivery again',
+  description: 'At once, with the same `webhook-id` and with all retries, whatever came of it before.',
+  tag,
+  auth,
+  effect: 'write',
+  errors: ['NOT_FOUND', 'ACCESS_DENIED', 'CONFLICT', 'RATE_LIMITED'],
+  limit: again,
+  input: one,
+  output: Delivery,
+  run: async (ctx, input) => deliveryView(await deliveries.redeliver(ctx, input.id, input.deliveryId)),
+})
+
+export const types = operation({
+  id: 'webhooks.event_types',
+  summary: 'What webhooks can subscribe to',
+  tag,
+  auth,
+  effect: 'read',
+  input: nothing,
+  output: object({ eventTypes: array(string()) }),
+  run: async () => ({ eventTypes: knownTypes }),
+})
