@@ -52,10 +52,11 @@ export async function* readCsv(
   const parser = parse(options)
   const fed = pipeline(Readable.from(joined(first, text)), parser)
   fed.catch(() => {})
+  const records = recordsOf(parser)
   try {
     for (;;) {
-      const records = drained(parser)
-      if (records.length > 0) yield records
+      const found = records()
+      if (found.length > 0) yield found
       else if (parser.readableEnded || parser.destroyed) break
       else await once(parser)
     }
@@ -69,14 +70,21 @@ export async function* readCsv(
   }
 }
 
-function drained(parser: Parser): CsvRecord[] {
-  const records: CsvRecord[] = []
-  for (let found = parser.read(); found !== null; found = parser.read()) {
-    const { record, info } = found as { record: string[]; info: Info }
-    const inside = record.reduce((sum, cell) => sum + (cell.includes('\n') ? cell.split('\n').length - 1 : 0), 0)
-    records.push({ line: info.lines - inside, cells: record.map(restore) })
+/** What can be read by now. */
+function recordsOf(parser: Parser): () => CsvRecord[] {
+  // The parser counts CRLF within quotes as two lines.
+  let surplus = 0
+  const count = (cells: string[], pattern: RegExp) =>
+    cells.reduce((sum, cell) => sum + (cell.match(pattern)?.length ?? 0), 0)
+  return () => {
+    const records: CsvRecord[] = []
+    for (let found = parser.read(); found !== null; found = parser.read()) {
+      const { record, info } = found as { record: string[]; info: Info }
+      surplus += count(record, /\r\n/g)
+      records.push({ line: info.lines - surplus - count(record, /\r\n|\r|\n/g), cells: record.map(restore) })
+    }
+    return records
   }
-  return records
 }
 
 /** Until there is something to read, or nothing more. */

@@ -6,6 +6,7 @@ import * as audit from './audit.ts'
 import * as clientRoles from './client-roles.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
+import * as imports from './imports.ts'
 import * as keys from './keys.ts'
 import * as permissions from './permissions.ts'
 import * as resources from './resources.ts'
@@ -270,4 +271,12 @@ v1Rows.push(
   row('POST', '/v1/tenants/{id}/keys/{kid}/revoke', keys.revoke, { ...ofTenant, permission: 'tenants:write' }),
 )
 // Many people at once.
-v1Rows.push(row('GET', '/v1/admin/users/export', users.exportAll))
+v1Rows.push(
+  row('GET', '/v1/admin/users/export', users.exportAll),
+  row('POST', '/v1/admin/users/import', imports.importUsers),
+  row('POST', '/v1/admin/users/import/csv', imports.importCsv),
+  row('GET', '/v1/admin/imports', imports.list, { as: 'imports' }),
+  row('GET', '/v1/admin/imports/{id}', imports.get),
+  row('GET', '/v1/admin/imports/{id}/results', imports.results, { as: 'results' }),
+  row('POST', '/v1/admin/imports/{id}/cancel', imports.cancel),
+)

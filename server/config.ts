@@ -27,6 +27,8 @@ export interface Config {
   /** Number of reverse proxies whose X-Forwarded-* we believe; 0 believes none. */
   trustProxy: number
   outboundAllow: string[]
+  /** Bytes of the longest body of an import. */
+  importMaxBytes: number
   workers: number
   logLevel: string
 }
@@ -93,6 +95,7 @@ export function readConfig(env: Env): Config {
     metricsToken: text('METRICS_TOKEN'),
     trustProxy: int('TRUST_PROXY', 0, 0, 10),
     outboundAllow,
+    importMaxBytes: int('IMPORT_MAX_MB', 1024, 1, 100_000) * 1024 * 1024,
     workers: int('WORKERS', 1, 1, Math.max(64, cpus().length)),
     logLevel: text('LOG_LEVEL') ?? (production ? 'info' : 'warn'),
   }

@@ -3,8 +3,10 @@
 import { startJobs } from '../adapters/jobs.ts'
 import { connect } from '../adapters/knex.ts'
 import { purge as purgeLimits } from '../adapters/limits.ts'
+import { transact } from './api/pipeline.ts'
 import { type CourierOptions, startCourier } from './courier.ts'
 import type { Deps } from './deps.ts'
+import { type ImportJob, work } from './domain/imports/job.ts'
 import { rotateDue } from './domain/key-rotation.ts'
 import { type MailJob, send } from './domain/mails.ts'
 import { purge } from './domain/maintenance.ts'
@@ -12,7 +14,7 @@ import { purgeTenants } from './domain/tenant-purge.ts'
 import { type SmsJob, send as sendText } from './domain/texts.ts'
 import { catchUp } from './domain/webhooks/queue.ts'
 import { sendBackchannelLogout } from './oidc/backchannel.ts'
-import type { Providers } from './oidc/providers.ts'
+import { createOidcPort, type Providers } from './oidc/providers.ts'
 
 /** Every 5 minutes: expired rows are gone well within the hour. */
 const crontab = '*/5 * * * * clean-up ?max=1'
@@ -25,6 +27,7 @@ export async function runTasks(
   webhooks?: CourierOptions,
 ): Promise<{ stop(): Promise<void> }> {
   const { out } = deps
+  const oidc = createOidcPort(providers)
   const jobs = await startJobs({
     databaseUrl: deps.databaseUrl,
     log: out.log,
@@ -39,6 +42,7 @@ export async function runTasks(
       },
       'webhook-catch-up': (payload) => catchUp(out.db, payload),
       'backchannel-logout': (payload) => sendBackchannelLogout(out, providers, payload),
+      import: (payload, attempt) => work(out, oidc, transact, payload as ImportJob, attempt),
       'clean-up': async () => {
         // Its statements may take longer than those of requests.
         const db = connect(deps.databaseUrl, { max: 1, patience: 60_000 })

@@ -22,6 +22,10 @@ const rules: { table: string; where: string }[] = [
   // Public parts stay as long as events may: signatures in the audit log are verified with them.
   { table: 'signing_keys', where: `expires_at < now() - interval '3650 days'` },
   { table: 'webhook_deliveries', where: `created_at < now() - interval '30 days'` },
+  // With the results of every row, which name people.
+  { table: 'imports', where: `finished_at < now() - interval '30 days'` },
+  // Uploads whose process came to an end.
+  { table: 'imports', where: `status = 'receiving' and updated_at < now() - interval '${DAY}'` },
   { table: 'mailbox', where: `created_at < now() - interval '7 days'` },
 ]
 /** Grants whose session ended and that no refresh token stands on. */

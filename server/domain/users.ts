@@ -97,7 +97,7 @@ export async function updateProfile(ctx: Context, userId: string, change: Profil
   return user
 }
 
-const MAX_ATTRIBUTES = 16 * 1024
+export const MAX_ATTRIBUTES = 16 * 1024
 
 /** Merges into the person's free attributes; null removes a key. VALIDATION_ERROR past 16 KiB in all. */
 export async function mergeAttributes(ctx: Context, userId: string, change: Record<string, unknown>): Promise<UserRow> {

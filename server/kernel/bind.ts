@@ -1,7 +1,5 @@
 /** A row as Koa middleware: the one place where authentication, limits, validation, transaction and envelope meet. */
 import { Readable } from 'node:stream'
-import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
-import addFormats from 'ajv-formats'
 import type { Context as KoaContext, Middleware } from 'koa'
 import { readForm, readJson, refuseNul } from './body.ts'
 import { stream } from './download.ts'
@@ -10,6 +8,7 @@ import { assertMatch, etagOf, names } from './etag.ts'
 import type { Auth, Limit, Operation } from './operation.ts'
 import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
 import { type Upload, uploadOf } from './upload.ts'
+import { bodyCheck, type Check, queryCheck } from './validate.ts'
 
 export interface LimitState {
   ok: boolean
@@ -45,23 +44,13 @@ export interface Kernel<C> {
   failure(error: unknown, koa: KoaContext): Failure
 }
 
-const formats = (ajv: Ajv) => {
-  addFormats.default(ajv)
-  for (const keyword of ['page', 'secret']) ajv.addKeyword(keyword)
-  return ajv
-}
-const bodies = formats(new Ajv({ allErrors: false, strict: false, useDefaults: true }))
-const queries = formats(
-  new Ajv({ allErrors: false, strict: false, useDefaults: true, coerceTypes: 'array', removeAdditional: true }),
-)
-
 /** Method + path + operation of one surface as middleware. Compiles its schemas once. */
 export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middleware {
   const { op } = row
   const asQuery = takesQuery(row)
   const schema = rowInput(surface, row)
-  const valid = (asQuery ? queries : bodies).compile(schema)
-  const validForm = row.form ? queries.compile(schema) : valid
+  const valid = asQuery ? queryCheck(schema) : bodyCheck(schema)
+  const validForm = row.form ? queryCheck(schema) : valid
   const decode = decoder(surface, op.input)
   const encode = encoder(surface, op.output)
   const isPage = Boolean((op.output as Json).page)
@@ -150,29 +139,14 @@ async function rawInput(koa: KoaContext, row: Row, asQuery: boolean): Promise<Js
 
 const isForm = (koa: KoaContext, row: Row) => Boolean(row.form && koa.is('application/x-www-form-urlencoded'))
 
-function check(valid: ValidateFunction, raw: Json): void {
-  if (valid(raw)) return
-  const details = (valid.errors ?? []).map(describe)
-  throw fail(
-    'VALIDATION_ERROR',
-    details[0] ? `${details[0].field || 'request'} ${details[0].message}` : 'Invalid request',
-    {
-      details,
-    },
-  )
+function check(problemsOf: Check, raw: Json): void {
+  const details = problemsOf(raw)
+  if (!details) return
+  const [first] = details
+  throw fail('VALIDATION_ERROR', first ? `${first.field || 'request'} ${first.message}` : 'Invalid request', {
+    details,
+  })
 }
-
-function describe(error: ErrorObject): { field: string; message: string } {
-  const path = error.instancePath.slice(1).replaceAll('/', '.')
-  if (error.keyword === 'required') return { field: join(path, error.params.missingProperty), message: 'is required' }
-  if (error.keyword === 'additionalProperties') {
-    return { field: join(path, error.params.additionalProperty), message: 'is not a known field' }
-  }
-  if (error.keyword === 'enum')
-    return { field: path, message: `must be one of ${error.params.allowedValues.join(', ')}` }
-  return { field: path, message: error.message ?? 'is invalid' }
-}
-const join = (path: string, key: string) => (path ? `${path}.${key}` : key)
 
 function named(surface: Surface, page: Json, as: string): Json {
   const { items, ...rest } = page

@@ -51,7 +51,7 @@ export async function readText(req: IncomingMessage, limit: number): Promise<str
 }
 
 /** Refuses U+0000 in any string or key, and nesting that would overflow the stack of whoever walks it next. */
-function inspect(value: unknown, depth = 0): void {
+export function inspect(value: unknown, depth = 0): void {
   if (typeof value === 'string') refuseNul(value.includes('\u0000'))
   if (typeof value !== 'object' || value === null) return
   if (depth > MAX_DEPTH) throw fail('VALIDATION_ERROR', `The body is nested deeper than ${MAX_DEPTH} levels`)

@@ -538,10 +538,16 @@ export const served: string[] = [
   'PUT /auth/clients/{clientKey}',
   'DELETE /auth/clients/{clientKey}',
   'GET /v1/admin/users/export',
+  'POST /v1/admin/users/import',
+  'POST /v1/admin/users/import/csv',
 ]
 
 /** Ours beyond the documents: may be bound. */
 export const extensions: Record<string, Access> = {
+  'GET /v1/admin/imports': 'admin',
+  'GET /v1/admin/imports/{id}': 'admin',
+  'GET /v1/admin/imports/{id}/results': 'admin',
+  'POST /v1/admin/imports/{id}/cancel': 'admin',
   'POST /v1/oauth/{provider}/callback': 'anyone',
   'POST /api/account/federated-identities/{provider}': 'user',
   'GET /v1/admin/identity-providers': 'admin',

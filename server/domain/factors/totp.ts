@@ -19,6 +19,13 @@ const sealedFor = (ctx: Context, id: string) => `credentials:${ctx.tenant.id}:${
 const open = (ctx: Context, row: { id: string; secret: string }): string =>
   ctx.out.sealing.open(Buffer.from(row.secret, 'base64'), sealedFor(ctx, row.id)).toString()
 
+/** A row of credentials for a secret that was proven elsewhere. */
+export const totpRow = (ctx: Context, userId: string, secret: string) => {
+  const id = newId()
+  const sealed = ctx.out.sealing.seal(secret, sealedFor(ctx, id)).toString('base64')
+  return { id, user_id: userId, type: 'totp', secret: sealed }
+}
+
 const pending = (ctx: Context, userId: string) =>
   ctx.db('credentials').where({ tenant_id: ctx.tenant.id, user_id: userId, type: 'totp', verified_at: null })
 

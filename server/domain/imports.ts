@@ -1,0 +1,192 @@
+/** Bulk imports of people: read, done at once or by a job, looked at, cancelled. Parts in imports/. */
+import { Readable } from 'node:stream'
+import { download } from '../kernel/download.ts'
+import { fail } from '../kernel/errors.ts'
+import type { Context } from './context.ts'
+import { newId } from './ids.ts'
+import { hashesOf } from './imports/hashes.ts'
+import { type Intake, take } from './imports/intake.ts'
+import { announce, applyOrTry, end } from './imports/job.ts'
+import { csvEntries, guarded, jsonEntries, lineEntries, type Source } from './imports/sources.ts'
+import * as store from './imports/store.ts'
+
+export type { Options, Outcome } from './imports/store.ts'
+export { OUTCOMES } from './imports/store.ts'
+
+export interface ImportView {
+  id: string
+  status: 'receiving' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled'
+  format: string
+  dryRun: boolean
+  existing: 'fail' | 'skip' | 'update'
+  total: number
+  processed: number
+  created: number
+  updated: number
+  skipped: number
+  failed: number
+  notTaken: store.NotTaken[]
+  error: string | null
+  createdBy: string | null
+  createdAt: Date
+  finishedAt: Date | null
+  results?: ResultView[]
+}
+export interface ResultView extends store.Result {
+  /** Of the row, from 1. */
+  number: number
+}
+
+const viewOf = (row: any): ImportView => ({
+  id: row.id,
+  status: row.status,
+  format: row.format,
+  dryRun: row.options.dryRun,
+  existing: row.options.existing,
+  total: row.total,
+  processed: row.created + row.updated + row.skipped + row.failed,
+  created: row.created,
+  updated: row.updated,
+  skipped: row.skipped,
+  failed: row.failed,
+  notTaken: row.not_taken,
+  error: row.error,
+  createdBy: row.asked_by.userId ?? null,
+  createdAt: row.created_at,
+  finishedAt: row.finished_at,
+})
+
+export interface Request {
+  format: string
+  options: store.Options
+  source: Source
+  notTaken: store.NotTaken[]
+}
+export interface Ready extends Request {
+  intake: Intake
+  hashes: Map<number, string>
+}
+
+/** How a body of this media type is read. `options` may be changed by what a JSON body says beside its list. */
+export function sourceOf(
+  bytes: AsyncIterable<Buffer>,
+  type: string,
+  options: store.Options,
+): { format: string; source: Source } {
+  if (type === 'text/csv') return { format: 'csv', source: csvEntries(bytes, options) }
+  if (type === 'application/x-ndjson') return { format: 'ndjson', source: lineEntries(bytes) }
+  let hasUsers = false
+  const onBeside = (key: string, value: unknown) => setOption(options, key, value)
+  async function* source(): Source {
+    for await (const entries of jsonEntries(bytes, 'users', onBeside)) {
+      hasUsers = true
+      yield entries
+    }
+    if (!hasUsers) throw fail('VALIDATION_ERROR', 'users is required, with at least one in it')
+  }
+  return { format: 'json', source: source() }
+}
+
+const switches = ['send_welcome', 'skip_existing', 'update_existing', 'dry_run', 'ignore_unknown'] as const
+
+function setOption(options: store.Options, key: string, value: unknown): void {
+  const name = switches.find((known) => known === key)
+  if (!name) throw fail('VALIDATION_ERROR', `${key.slice(0, 100)} is not a known field`)
+  if (typeof value !== 'boolean') throw fail('VALIDATION_ERROR', `${name} must be boolean`)
+  if (name === 'skip_existing' || name === 'update_existing')
+    options.existing = existingOf(
+      name === 'skip_existing' ? value : options.existing === 'skip',
+      name === 'update_existing' ? value : options.existing === 'update',
+    )
+  else if (name === 'send_welcome') options.sendWelcome = value
+  else if (name === 'dry_run') options.dryRun = value
+  else options.ignoreUnknown = value
+}
+
+/** VALIDATION_ERROR for both. */
+export function existingOf(skip: boolean, update: boolean): store.Options['existing'] {
+  if (skip && update) throw fail('VALIDATION_ERROR', 'skip_existing and update_existing exclude each other')
+  if (update) return 'update'
+  return skip ? 'skip' : 'fail'
+}
+
+/** Before the transaction: reads the body, and hashes passwords of a few rows. */
+export async function prepare(ctx: Context, request: Request): Promise<Ready> {
+  const intake = await take(ctx, guarded(request.source), request.format, request.options)
+  const hashes = intake.entries ? await hashesOf(ctx, intake.entries) : new Map<number, string>()
+  return { ...request, intake, hashes }
+}
+
+/** Does few rows at once, with their results in the answer; more go on as a job. */
+export async function begin(ctx: Context, { format, options, notTaken, intake, hashes }: Ready): Promise<ImportView> {
+  if (intake.importId !== undefined) {
+    await store.enqueue(ctx, intake.importId, options, notTaken)
+    ctx.event('users.import_started', { data: { import: intake.importId, format, total: intake.total } })
+    ctx.reply.accepted = true
+    return get(ctx, intake.importId)
+  }
+  const id = newId()
+  const results = await applyOrTry(ctx, id, intake.entries!, options, hashes)
+  await store.record(ctx, format, options, { id, results, notTaken })
+  announce(ctx, await store.all(ctx).where({ id }).first())
+  return { ...(await get(ctx, id)), results: results.map((result, i) => ({ ...result, number: i + 1 })) }
+}
+
+/** NOT_FOUND. */
+export async function get(ctx: Context, id: string): Promise<ImportView> {
+  const row = await store.all(ctx).where({ id }).first()
+  if (!row) throw fail('NOT_FOUND', 'No such import')
+  return viewOf(row)
+}
+
+/** Newest first. */
+export async function list(
+  ctx: Context,
+  { limit, offset }: { limit: number; offset: number },
+): Promise<{ items: ImportView[]; total: number }> {
+  const rows = await store.all(ctx).orderBy('id', 'desc').limit(limit).offset(offset)
+  const [counted] = await store.all(ctx).count({ total: '*' })
+  return { items: rows.map(viewOf), total: Number(counted!.total) }
+}
+
+/** What is done stays done. NOT_FOUND, and CONFLICT when it is over. */
+export async function cancel(ctx: Context, id: string): Promise<ImportView> {
+  await get(ctx, id)
+  if (!(await end(ctx, id, 'cancelled'))) throw fail('CONFLICT', 'This import is over already')
+  return get(ctx, id)
+}
+
+/** Results in the order of the rows, behind number `after`. NOT_FOUND. */
+export async function results(
+  ctx: Context,
+  id: string,
+  { outcome, after, limit }: { outcome?: store.Outcome | undefined; after: number; limit: number },
+): Promise<{ items: ResultView[]; nextCursor: string | undefined }> {
+  await get(ctx, id)
+  const { rows } = await ctx.db.raw(
+    `select c.first + r.place::int - 1 as number, r.result
+     from import_chunks c cross join lateral jsonb_array_elements(c.results) with ordinality r (result, place)
+     where c.tenant_id = :tenant and c.import_id = :id and c.results is not null and c.first + c.rows - 1 > :after
+       and c.first + r.place::int - 1 > :after
+       and (:outcome::text is null or r.result->>'outcome' = :outcome) and (:outcome is distinct from 'failed' or c.failed > 0)
+     order by c.first, r.place limit :limit`,
+    { tenant: ctx.tenant.id, id, after, outcome: outcome ?? null, limit: limit + 1 },
+  )
+  const items = rows.slice(0, limit).map(({ number, result }: any): ResultView => ({ ...result, number }))
+  return { items, nextCursor: rows.length > limit ? String(items.at(-1).number) : undefined }
+}
+
+const PAGE = 1000
+
+/** All results as lines of JSON. NOT_FOUND. */
+export async function resultLines(ctx: Context, id: string, outcome: store.Outcome | undefined): Promise<Readable> {
+  await get(ctx, id)
+  async function* lines(): AsyncGenerator<string> {
+    for (let after: string | undefined = '0'; after !== undefined; ) {
+      const page = await results(ctx, id, { outcome, after: Number(after), limit: PAGE })
+      yield page.items.map(({ userId, ...rest }) => `${JSON.stringify({ ...rest, user_id: userId })}\n`).join('')
+      after = page.nextCursor
+    }
+  }
+  return download(Readable.from(lines()), 'application/x-ndjson', `import-${id}.ndjson`)
+}

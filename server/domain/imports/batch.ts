@@ -1,0 +1,126 @@
+/**
+ * Writes some hundred rows at once, in the caller's transaction, by a handful of statements. What is wrong with one row is
+ * its result and disturbs no other. Rows go in the order of their addresses, so that two imports of the same people wait
+ * for each other in one direction only.
+ */
+import { Failure } from '../../kernel/errors.ts'
+import type { Problem } from '../../kernel/validate.ts'
+import type { Context } from '../context.ts'
+import { emailKey } from '../users.ts'
+import { create } from './create.ts'
+import { resolveRoles } from './roles.ts'
+import { type Candidate, candidateOf } from './rows.ts'
+import type { Entry } from './sources.ts'
+import type { Options, Outcome, Result } from './store.ts'
+import { type Existing, update } from './update.ts'
+
+/** A row on its way. `end` says once what became of it. */
+export interface Work extends Candidate {
+  importId: string
+  key: string
+  roleIds: string[]
+  ended: boolean
+  end(outcome: Outcome, userId: string | null, errors?: Problem[]): void
+}
+
+export const refuse = (work: Work, field: string, message: string, userId: string | null = null) =>
+  work.end('failed', userId, [{ field, message }])
+export const messageOf = (error: unknown): string => {
+  if (error instanceof Failure) return error.message
+  throw error
+}
+
+/** One result for each entry, in their order. `hashes` has those of passwords in the clear, by the place of their entry. */
+export async function apply(
+  ctx: Context,
+  importId: string,
+  entries: Entry[],
+  options: Options,
+  hashes: Map<number, string> = new Map(),
+): Promise<Result[]> {
+  const results: Result[] = []
+  const works: Work[] = []
+  for (const [i, entry] of entries.entries()) {
+    const result: Result = { line: entry.line, email: null, outcome: 'failed', userId: null }
+    results.push(result)
+    const work = workOf(importId, entry, options, result)
+    if (!work) continue
+    const hash = hashes.get(i)
+    if (hash !== undefined) work.passwordHash = hash
+    works.push(work)
+  }
+  await resolveRoles(ctx, works)
+  works.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+  // An address that is there twice meets itself as one that exists.
+  for (let left = works.filter((work) => !work.ended); left.length > 0; ) {
+    const now = left.filter((work, i) => i === 0 || left[i - 1]!.key !== work.key)
+    await write(ctx, now, options)
+    const done = new Set(now)
+    left = left.filter((work) => !done.has(work))
+  }
+  return results
+}
+
+function workOf(importId: string, entry: Entry, options: Options, result: Result): Work | undefined {
+  if (entry.fault !== undefined) {
+    result.errors = [{ field: '', message: entry.fault }]
+    return undefined
+  }
+  const candidate = candidateOf(entry.row, options.ignoreUnknown)
+  const email = (entry.row as { email?: unknown } | null)?.email
+  if (typeof email === 'string') result.email = email.slice(0, 254).replaceAll('\u0000', '')
+  if (Array.isArray(candidate)) {
+    result.errors = candidate
+    return undefined
+  }
+  return Object.assign(candidate, {
+    importId,
+    key: emailKey(candidate.email),
+    roleIds: [],
+    ended: false,
+    end(this: Work, outcome: Outcome, userId: string | null, errors?: Problem[]) {
+      this.ended = true
+      Object.assign(result, { outcome, userId, ...(errors && { errors }) })
+    },
+  })
+}
+
+/** Somebody else may take an address between looking and writing; then it is looked at again. */
+const TRIES = 3
+
+/** Works of different addresses. */
+async function write(ctx: Context, works: Work[], options: Options): Promise<void> {
+  let left = works
+  for (let tries = 0; left.length > 0 && tries < TRIES; tries += 1) {
+    const existing = await find(ctx, left, options.existing === 'update')
+    const known = left.filter((work) => existing.has(work.key))
+    await create(
+      ctx,
+      left.filter((work) => !existing.has(work.key)),
+      options,
+    )
+    await meet(ctx, known, existing, options)
+    left = left.filter((work) => !work.ended)
+  }
+  for (const work of left) refuse(work, 'email', 'is being taken by somebody else at this moment')
+}
+
+async function find(ctx: Context, works: Work[], lock: boolean): Promise<Map<string, Existing>> {
+  const query = ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id })
+    .whereNull('deleted_at')
+    .whereRaw('email_key = any(?::text[])', [works.map(({ key }) => key)])
+    .orderByRaw('email_key collate "C"')
+  const rows: Existing[] = await (lock ? query.forUpdate() : query)
+  return new Map(rows.map((row) => [row.email_key, row]))
+}
+
+async function meet(ctx: Context, works: Work[], existing: Map<string, Existing>, options: Options): Promise<void> {
+  if (options.existing === 'update') return update(ctx, works, existing)
+  for (const work of works) {
+    const { id } = existing.get(work.key)!
+    if (options.existing === 'skip') work.end('skipped', id)
+    else refuse(work, 'email', 'is of somebody who exists already', id)
+  }
+}

@@ -1,0 +1,89 @@
+/** New people of an import, with their roles and what they prove themselves with. */
+import type { Context } from '../context.ts'
+import { totpRow } from '../factors/totp.ts'
+import { newId, ROLE } from '../ids.ts'
+import { invite } from '../user-admin.ts'
+import { refuse, type Work } from './batch.ts'
+import { PROFILE } from './rows.ts'
+import type { Options } from './store.ts'
+
+/** Ends all works but those whose address was taken in the meantime. */
+export async function create(ctx: Context, works: Work[], options: Options): Promise<void> {
+  const free = await withFreeIds(ctx, works)
+  if (free.length === 0) return
+  const ids = new Map(free.map((work) => [work.id ?? newId(), work]))
+  const made = await insertPeople(ctx, ids)
+  if (made.length === 0) return
+  await insertRoles(ctx, made)
+  await insertCredentials(ctx, made)
+  for (const [id, work] of made) {
+    ctx.event('user.created', { userId: id, data: { email: work.email, import: work.importId } })
+    if (options.sendWelcome && !work.passwordHash && work.enabled !== false) invite(ctx, id)
+    work.end('created', id)
+  }
+}
+
+type Made = [id: string, work: Work]
+
+/** A person keeps the id they bring, unless somebody has it, or had it and is not erased yet. */
+async function withFreeIds(ctx: Context, works: Work[]): Promise<Work[]> {
+  const wanted = works.flatMap(({ id }) => (id === undefined ? [] : [id]))
+  if (wanted.length === 0) return works
+  const taken = new Set(await ctx.db('users').where({ tenant_id: ctx.tenant.id }).whereIn('id', wanted).pluck('id'))
+  for (const work of works) {
+    if (work.id === undefined) continue
+    if (taken.has(work.id)) refuse(work, 'id', 'is of somebody else')
+    taken.add(work.id)
+  }
+  return works.filter(({ ended }) => !ended)
+}
+
+async function insertPeople(ctx: Context, ids: Map<string, Work>): Promise<Made[]> {
+  const rows = [...ids].map(([id, work]) => ({
+    ...work.profile,
+    id,
+    email: work.email,
+    email_key: work.key,
+    email_verified: work.emailVerified === true,
+    phone_verified: work.phoneVerified === true,
+    attributes: Object.fromEntries(Object.entries(work.attributes).filter(([, value]) => value !== null)),
+    status: work.enabled === false ? 'disabled' : 'active',
+    created_at: work.createdAt,
+  }))
+  const names = PROFILE.join(', ')
+  const { rows: made } = await ctx.db.raw(
+    `insert into users (tenant_id, id, email, email_key, email_verified_at, phone_verified_at, ${names}, attributes, status, created_at)
+     select ?, id, email, email_key, case when email_verified then now() end, case when phone_verified then now() end, ${names},
+       attributes, status, coalesce(created_at, now())
+     from jsonb_to_recordset(?::jsonb) as x (id uuid, email text, email_key text, email_verified boolean, phone_verified boolean,
+       ${PROFILE.map((name) => `${name} text`).join(', ')}, attributes jsonb, status text, created_at timestamptz)
+     on conflict (tenant_id, email_key) where deleted_at is null do nothing
+     returning id`,
+    [ctx.tenant.id, JSON.stringify(rows)],
+  )
+  return made.map(({ id }: { id: string }): Made => [id, ids.get(id)!])
+}
+
+async function insertRoles(ctx: Context, made: Made[]): Promise<void> {
+  const rows = made.flatMap(([user, { roleIds }]) =>
+    [...new Set([ROLE.user, ...roleIds])].map((role) => ({ user, role })),
+  )
+  await ctx.db.raw(
+    `insert into user_roles (tenant_id, user_id, role_id, created_by)
+     select ?, x.user, x.role, ? from jsonb_to_recordset(?::jsonb) as x ("user" uuid, role uuid)`,
+    [ctx.tenant.id, ctx.actor!.userId ?? null, JSON.stringify(rows)],
+  )
+}
+
+async function insertCredentials(ctx: Context, made: Made[]): Promise<void> {
+  const rows = made.flatMap(([userId, { passwordHash, totpSecret }]) => [
+    ...(passwordHash ? [{ id: newId(), user_id: userId, type: 'password', secret: passwordHash }] : []),
+    ...(totpSecret ? [totpRow(ctx, userId, totpSecret)] : []),
+  ])
+  if (rows.length === 0) return
+  await ctx.db.raw(
+    `insert into credentials (tenant_id, id, user_id, type, secret)
+     select ?, id, user_id, type, secret from jsonb_to_recordset(?::jsonb) as x (id uuid, user_id uuid, type text, secret text)`,
+    [ctx.tenant.id, JSON.stringify(rows)],
+  )
+}

@@ -1,0 +1,172 @@
+/**
+ * The job of an import: takes the rows that wait, some hundred in a transaction with all that follows from them, so that
+ * after a crash it goes on exactly behind the last ones. It gives way to others every few seconds.
+ */
+import { isOutage } from '../../../adapters/knex.ts'
+import type { Actor, Context, OidcPort, Outside } from '../context.ts'
+import type { Pending } from '../events.ts'
+import { apply } from './batch.ts'
+import { hashesOf } from './hashes.ts'
+import type { Entry } from './sources.ts'
+import * as store from './store.ts'
+
+export interface ImportJob {
+  tenantId: string
+  importId: string
+}
+/** Runs fn in a transaction and commits events and jobs with it. */
+export type Within = <T>(ctx: Context & Pending, fn: (ctx: Context & Pending) => Promise<T>) => Promise<T>
+
+/** How long (ms) until other imports have a turn. */
+const SLICE_MS = 2000
+/** A fault that is no outage ends the import when it came back so often. */
+const TRIES = 5
+
+export async function work(
+  out: Outside,
+  oidc: OidcPort,
+  within: Within,
+  { tenantId, importId }: ImportJob,
+  attempt: number,
+): Promise<void> {
+  const tenant = await out.directory.byId(tenantId)
+  if (!tenant) return
+  const until = Date.now() + SLICE_MS
+  const row = await store.all({ db: out.db, tenant }).where({ id: importId }).first()
+  if (!row) return
+  const ctx = contextOf(out, oidc, tenant, row.asked_by)
+  try {
+    while (await step(ctx, within, importId, () => Date.now() >= until)) if (Date.now() >= until) return
+  } catch (error) {
+    if (attempt < TRIES || isOutage(error)) throw error
+    out.log.error({ err: error, importId }, 'an import failed')
+    await within(ctx, (inner) => end(inner, importId, 'failed', 'Something went wrong on our side'))
+  }
+}
+
+/** One chunk. False when there is no more to do now: all are done, it was ended, or the next job takes over. */
+async function step(ctx: Context & Pending, within: Within, id: string, isLast: () => boolean): Promise<boolean> {
+  const chunk = await store.next(ctx, id)
+  const hashes = chunk && (await hashesOf(ctx, chunk.entries))
+  return within(ctx, async (inner) => {
+    // Cancelling waits for this chunk, and the next one for cancelling.
+    const row = await store.all(inner).where({ id }).forUpdate().first()
+    if (!row || (row.status !== 'queued' && row.status !== 'running')) return false
+    if (!chunk) {
+      await end(inner, id, 'done')
+      return false
+    }
+    const isWaiting = await store.chunks(inner, id).where({ first: chunk.first }).whereNotNull('data').first('first')
+    if (!isWaiting) return true
+    inner.actor = await actorOf(inner, row.asked_by)
+    if (!inner.actor.permissions.has('users:write')) {
+      await end(inner, id, 'failed', 'Whoever started it may no longer create users')
+      return false
+    }
+    const results = await applyOrTry(inner, id, chunk.entries, row.options, hashes!)
+    await store.settle(inner, id, chunk.first, results)
+    if (!isLast()) return true
+    await store.later(inner, id)
+    return false
+  })
+}
+
+/** A dry run does everything, and takes it back. */
+export async function applyOrTry(
+  ctx: Context & Partial<Pending>,
+  id: string,
+  entries: Entry[],
+  options: store.Options,
+  hashes: Map<number, string>,
+): Promise<store.Result[]> {
+  if (!options.dryRun) return apply(ctx, id, entries, options, hashes)
+  let results: store.Result[] = []
+  const tried = new Error('dry run')
+  await ctx.db
+    .transaction(async (trx) => {
+      const silent: Context = { ...ctx, db: trx, event: () => {}, job: () => {} }
+      results = await apply(silent, id, entries, options, hashes)
+      throw tried
+    })
+    .catch((error) => {
+      if (error !== tried) throw error
+    })
+  return results
+}
+
+export async function end(
+  ctx: Context,
+  id: string,
+  status: 'done' | 'failed' | 'cancelled',
+  error?: string,
+): Promise<boolean> {
+  if (!(await store.finish(ctx, id, status, error))) return false
+  const row = await store.all(ctx).where({ id }).first()
+  announce(ctx, row)
+  return true
+}
+
+/** The fact that an import is over, with its numbers. */
+export function announce(ctx: Context, row: any): void {
+  const { id, format, status, total, created, updated, skipped, failed, options } = row
+  ctx.event('users.imported', {
+    data: { import: id, format, status, dry_run: options.dryRun, total, created, updated, skipped, failed },
+  })
+}
+
+function contextOf(out: Outside, oidc: OidcPort, tenant: Context['tenant'], asked: store.AskedBy): Context & Pending {
+  const ctx: Context & Pending = {
+    out,
+    oidc,
+    tenant,
+    actor: actorWith(asked, asked.permissions),
+    db: out.db,
+    request: {
+      id: asked.requestId,
+      ip: asked.ip,
+      userAgent: asked.userAgent,
+      locales: asked.locales,
+      cookie: () => undefined,
+    },
+    reply: { cookies: [] },
+    events: [],
+    jobs: [],
+    event: (type, fields = {}) => void ctx.events.push({ type, ...fields }),
+    job: (task, payload) => void ctx.jobs.push({ task, payload }),
+  }
+  return ctx
+}
+
+/** Whoever asked, with what they might do then and may do still. */
+async function actorOf(ctx: Context, asked: store.AskedBy): Promise<Actor> {
+  if (asked.userId === undefined) return actorWith(asked, asked.permissions)
+  const { rows } = await ctx.db.raw(
+    `select effective_permissions(u.tenant_id, array(
+         select role_id from user_roles r where r.tenant_id = u.tenant_id and r.user_id = u.id)) as names
+     from users u where u.tenant_id = ? and u.id = ? and u.status = 'active' and u.deleted_at is null`,
+    [ctx.tenant.id, asked.userId],
+  )
+  const held = new Set<string>(rows[0]?.names ?? [])
+  return actorWith(
+    asked,
+    asked.permissions.filter((name) => held.has(name)),
+  )
+}
+
+const actorWith = (asked: store.AskedBy, permissions: string[]): Actor => ({
+  kind: asked.kind,
+  userId: asked.userId,
+  clientId: asked.clientId,
+  impersonatorId: asked.impersonatorId,
+  sessionId: undefined,
+  grantId: undefined,
+  tokenId: '',
+  scopes: new Set(),
+  roles: [],
+  permissions: new Set(permissions),
+  firstParty: false,
+  emailVerified: false,
+  authTime: undefined,
+  expiresAt: 0,
+  user: undefined,
+})
