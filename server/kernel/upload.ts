@@ -1,6 +1,6 @@
 /** Bodies that are read while they come in, however long: by type, up to a limit, never held as a whole. */
 import type { IncomingMessage } from 'node:http'
-import { fail } from './errors.ts'
+import { Failure, fail } from './errors.ts'
 
 export interface Upload {
   /** The media type it was sent as, one of those the operation takes. */
@@ -32,6 +32,9 @@ async function* bytesOf(req: IncomingMessage, limit: number): AsyncGenerator<Buf
       if (size > limit) throw tooLarge()
       yield chunk
     }
+  } catch (error) {
+    // Nobody is there to read this.
+    throw error instanceof Failure ? error : fail('VALIDATION_ERROR', 'The body was cut off')
   } finally {
     req.setTimeout(0)
   }

@@ -9,8 +9,12 @@ export async function walkBulk(app: TestApp, ok: Ok): Promise<void> {
 
   const users = [{ email: 'bulk1@example.com', first_name: 'Bulk' }]
   const made = await ok('POST', '/v1/admin/users/import', { token, body: { users, skip_existing: true } })
-  await ok('POST', '/v1/admin/users/import/csv', { token, raw: { type: 'text/csv', body: 'email\nbulk2@example.com\n' } })
+  await ok('POST', '/v1/admin/users/import/csv', {
+    token,
+    raw: { type: 'text/csv', body: 'email\nbulk2@example.com\n' },
+  })
   await ok('GET', '/v1/admin/imports', { token })
   await ok('GET', `/v1/admin/imports/${made.id}`, { token })
-  for (const format of ['json', 'ndjson']) await ok('GET', `/v1/admin/imports/${made.id}/results?format=${format}`, { token })
+  for (const format of ['json', 'ndjson'])
+    await ok('GET', `/v1/admin/imports/${made.id}/results?format=${format}`, { token })
 }
