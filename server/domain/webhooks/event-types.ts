@@ -105,6 +105,8 @@ export const eventTypes: string[] = [
   'user.unlocked',
   'user.updated',
   'users.exported',
+  'users.import_started',
+  'users.imported',
   'webhook.created',
   'webhook.deleted',
   'webhook.disabled',
