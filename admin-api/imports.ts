@@ -3,6 +3,7 @@ import { type Context, operation } from '../server/domain/context.ts'
 import { ImportedUser } from '../server/domain/imports/rows.ts'
 import * as imports from '../server/domain/imports.ts'
 import {
+  anything,
   array,
   boolean,
   instant,
@@ -12,7 +13,9 @@ import {
   oneOf,
   optional,
   page,
+  record,
   resource,
+  type Schema,
   string,
   uuid,
 } from '../server/kernel/schema.ts'
@@ -77,9 +80,7 @@ const optionsOf = (input: Wanted): imports.Options => ({
 })
 
 async function prepare(ctx: Context, input: Wanted, { type, bytes }: Upload): Promise<imports.Ready> {
-  const wanted = optionsOf(input)
-  const { format, source } = imports.sourceOf(bytes(ctx.out.config.importMaxBytes), type, wanted)
-  return imports.prepare(ctx, { format, source, options: wanted, notTaken: [] })
+  return imports.prepare(ctx, imports.ownRequest(bytes(ctx.out.config.importMaxBytes), type, optionsOf(input)))
 }
 
 const limit = { name: 'users-import', count: 60, seconds: 3600 }
@@ -124,6 +125,46 @@ export const importCsv = operation({
     'The first line names the columns, email at least; separators are comma, semicolon, tab or bar. `attributes.x` is the attribute x; several roles are joined by semicolons; an empty cell says nothing.',
   upload: { 'text/csv': string({ maxLength: undefined }) },
   prepare,
+  run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,
+})
+
+const foreign = (format: 'auth0' | 'cognito', name: string, description: string, upload: Record<string, Schema>) =>
+  operation({
+    ...common,
+    id: `imports.${format}`,
+    summary: `Import users from an export of ${name}`,
+    description,
+    upload,
+    prepare: (ctx, input, { type, bytes }) =>
+      imports.prepare(
+        ctx,
+        imports.foreignRequest(format, bytes(ctx.out.config.importMaxBytes), type, optionsOf(input)),
+      ),
+    run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,
+  })
+
+export const importAuth0 = foreign(
+  'auth0',
+  'Auth0',
+  'Lines of JSON as its export job writes them, or a list; password hashes where its support has added them. user_metadata and app_metadata become attributes. What has no place here is in not_taken.',
+  { 'application/x-ndjson': string({ maxLength: undefined }), 'application/json': array(anything()) },
+)
+export const importCognito = foreign(
+  'cognito',
+  'Amazon Cognito',
+  'CSV by the header of a user pool, or the answer of ListUsers. The sub stays. There are no passwords in it: people choose one by send_welcome or a reset.',
+  { 'text/csv': string({ maxLength: undefined }), 'application/json': object({ Users: array(anything()) }) },
+)
+
+export const importKeycloak = operation({
+  ...common,
+  id: 'imports.keycloak',
+  summary: 'Import an export of a Keycloak realm: roles, clients, users',
+  description:
+    'Roles with their parts, clients with roles and secrets, users with password hashes, authenticator apps, their ids and the roles they hold, by their groups as well. What is there already stays; what has no place here is in not_taken. Needs roles:write and clients:write where the file has any.',
+  upload: { 'application/json': record(anything()) },
+  prepare: (ctx, input, { bytes }) =>
+    imports.prepare(ctx, imports.keycloakRequest(bytes(ctx.out.config.importMaxBytes), optionsOf(input))),
   run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,
 })
 

@@ -4,14 +4,20 @@ import { download } from '../kernel/download.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
+import { apply } from './imports/batch.ts'
+import { FOREIGN, type Foreign, foreignSource, mapped } from './imports/foreign.ts'
 import { hashesOf } from './imports/hashes.ts'
 import { type Intake, take } from './imports/intake.ts'
-import { announce, applyOrTry, end } from './imports/job.ts'
+import { announce, end, tryOut } from './imports/job.ts'
+import { type Realm, takePart, takeRealm } from './imports/keycloak-realm.ts'
+import { keycloakUser, type RolesOfGroups } from './imports/keycloak-users.ts'
+import { createReport, type Report } from './imports/report.ts'
 import { csvEntries, guarded, jsonEntries, lineEntries, type Source } from './imports/sources.ts'
 import * as store from './imports/store.ts'
 
 export type { Options, Outcome } from './imports/store.ts'
 export { OUTCOMES } from './imports/store.ts'
+export { FOREIGN }
 
 export interface ImportView {
   id: string
@@ -60,21 +66,22 @@ export interface Request {
   format: string
   options: store.Options
   source: Source
-  notTaken: store.NotTaken[]
+  report: Report
+  /** What must be there before the people are. */
+  before?: (ctx: Context) => Promise<void>
 }
 export interface Ready extends Request {
   intake: Intake
   hashes: Map<number, string>
 }
 
+type Bytes = AsyncIterable<Buffer>
+
 /** How a body of this media type is read. `options` may be changed by what a JSON body says beside its list. */
-export function sourceOf(
-  bytes: AsyncIterable<Buffer>,
-  type: string,
-  options: store.Options,
-): { format: string; source: Source } {
-  if (type === 'text/csv') return { format: 'csv', source: csvEntries(bytes, options) }
-  if (type === 'application/x-ndjson') return { format: 'ndjson', source: lineEntries(bytes) }
+export function ownRequest(bytes: Bytes, type: string, options: store.Options): Request {
+  const common = { options, report: createReport() }
+  if (type === 'text/csv') return { ...common, format: 'csv', source: csvEntries(bytes, options) }
+  if (type === 'application/x-ndjson') return { ...common, format: 'ndjson', source: lineEntries(bytes) }
   let hasUsers = false
   const onBeside = (key: string, value: unknown) => setOption(options, key, value)
   async function* source(): Source {
@@ -84,7 +91,40 @@ export function sourceOf(
     }
     if (!hasUsers) throw fail('VALIDATION_ERROR', 'users is required, with at least one in it')
   }
-  return { format: 'json', source: source() }
+  return { ...common, format: 'json', source: source() }
+}
+
+/** Users as another system exports them. */
+export function foreignRequest(format: Foreign, bytes: Bytes, type: string, options: store.Options): Request {
+  const report = createReport()
+  return { format, options, report, source: foreignSource(format, bytes, type, report) }
+}
+
+/** What stands beside the users of a realm may be large as a whole, and is held. */
+const MAX_REALM = 32 * 1024 * 1024
+
+export function keycloakRequest(bytes: Bytes, options: store.Options): Request {
+  const report = createReport()
+  const realm: Realm = {}
+  const groups: RolesOfGroups = new Map()
+  let count = 0
+  const onBeside = (key: string, value: unknown) => {
+    takePart(realm, groups, report, key, value)
+    if (key === 'groups' && count > 0) report.note('roles by groups, which stand behind the users in this file')
+  }
+  async function* users(): Source {
+    for await (const entries of jsonEntries(bytes, 'users', onBeside, MAX_REALM)) {
+      count += entries.length
+      yield entries
+    }
+  }
+  return {
+    format: 'keycloak',
+    options,
+    report,
+    source: mapped(users(), keycloakUser(groups), report),
+    before: (ctx) => takeRealm(ctx, realm, report),
+  }
 }
 
 const switches = ['send_welcome', 'skip_existing', 'update_existing', 'dry_run', 'ignore_unknown'] as const
@@ -113,21 +153,33 @@ export function existingOf(skip: boolean, update: boolean): store.Options['exist
 /** Before the transaction: reads the body, and hashes passwords of a few rows. */
 export async function prepare(ctx: Context, request: Request): Promise<Ready> {
   const intake = await take(ctx, guarded(request.source), request.format, request.options)
+  if (intake.importId !== undefined && request.options.dryRun && request.before) {
+    await store.discard(ctx, intake.importId)
+    throw fail(
+      'VALIDATION_ERROR',
+      'dry_run: of a realm with at most 1,000 users only, since the job would miss its roles',
+    )
+  }
   const hashes = intake.entries ? await hashesOf(ctx, intake.entries) : new Map<number, string>()
   return { ...request, intake, hashes }
 }
 
 /** Does few rows at once, with their results in the answer; more go on as a job. */
-export async function begin(ctx: Context, { format, options, notTaken, intake, hashes }: Ready): Promise<ImportView> {
+export async function begin(ctx: Context, ready: Ready): Promise<ImportView> {
+  const { format, options, report, intake, hashes } = ready
   if (intake.importId !== undefined) {
-    await store.enqueue(ctx, intake.importId, options, notTaken)
+    await ready.before?.(ctx)
+    await store.enqueue(ctx, intake.importId, options, report.all())
     ctx.event('users.import_started', { data: { import: intake.importId, format, total: intake.total } })
     ctx.reply.accepted = true
     return get(ctx, intake.importId)
   }
   const id = newId()
-  const results = await applyOrTry(ctx, id, intake.entries!, options, hashes)
-  await store.record(ctx, format, options, { id, results, notTaken })
+  const results = await tryOut(ctx, options, async (inner) => {
+    await ready.before?.(inner)
+    return apply(inner, id, intake.entries!, options, hashes)
+  })
+  await store.record(ctx, format, options, { id, results, notTaken: report.all() })
   announce(ctx, await store.all(ctx).where({ id }).first())
   return { ...(await get(ctx, id)), results: results.map((result, i) => ({ ...result, number: i + 1 })) }
 }

@@ -117,7 +117,8 @@ export async function update(ctx: Context, id: string, change: PersonChange): Pr
 const isAdministrative = ({ email, emailVerified, enabled, attributes }: PersonChange) =>
   email !== undefined || emailVerified !== undefined || enabled !== undefined || attributes !== undefined
 
-async function assertMay(ctx: Context, permission: string): Promise<void> {
+/** ACCESS_DENIED without it. */
+export async function assertMay(ctx: Context, permission: string): Promise<void> {
   if (!ctx.actor?.permissions.has(permission))
     throw fail('ACCESS_DENIED', `This needs the permission ${permission}`, { details: { permission } })
 }

@@ -544,6 +544,9 @@ export const served: string[] = [
 
 /** Ours beyond the documents: may be bound. */
 export const extensions: Record<string, Access> = {
+  'POST /v1/admin/imports/auth0': 'admin',
+  'POST /v1/admin/imports/cognito': 'admin',
+  'POST /v1/admin/imports/keycloak': 'admin',
   'GET /v1/admin/imports': 'admin',
   'GET /v1/admin/imports/{id}': 'admin',
   'GET /v1/admin/imports/{id}/results': 'admin',

@@ -13,6 +13,12 @@ export async function walkBulk(app: TestApp, ok: Ok): Promise<void> {
     token,
     raw: { type: 'text/csv', body: 'email\nbulk2@example.com\n' },
   })
+  for (const [system, body] of Object.entries({
+    auth0: [{ email: 'bulk3@example.com' }],
+    cognito: { Users: [{ Username: 'x', Attributes: [{ Name: 'email', Value: 'bulk4@example.com' }] }] },
+    keycloak: { users: [{ email: 'bulk5@example.com' }] },
+  }))
+    await ok('POST', `/v1/admin/imports/${system}`, { token, body })
   await ok('GET', '/v1/admin/imports', { token })
   await ok('GET', `/v1/admin/imports/${made.id}`, { token })
   for (const format of ['json', 'ndjson'])

@@ -1,7 +1,7 @@
 /** Reads a source while it comes in. Few rows are kept to be done at once; more are stored for the job, and nothing is held. */
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
-import type { Entry, Source } from './sources.ts'
+import { type Entry, MAX_ROW, type Source } from './sources.ts'
 import * as store from './store.ts'
 
 export interface Intake {
@@ -61,8 +61,10 @@ export async function take(ctx: Context, source: Source, format: string, options
 }
 
 function add(pile: Pile, entry: Entry): void {
-  pile.entries.push(entry)
-  pile.bytes += JSON.stringify(entry).length
+  const size = JSON.stringify(entry).length
+  const isLarge = size > MAX_ROW
+  pile.entries.push(isLarge ? { line: entry.line, fault: `is larger than ${MAX_ROW / 1024} KiB` } : entry)
+  pile.bytes += isLarge ? 0 : size
   if ((entry.row as { password?: unknown } | undefined)?.password) pile.passwords += 1
 }
 const isPast = (pile: Pile, { rows, bytes, passwords }: typeof AT_ONCE) =>

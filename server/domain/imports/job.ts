@@ -7,7 +7,6 @@ import type { Actor, Context, OidcPort, Outside } from '../context.ts'
 import type { Pending } from '../events.ts'
 import { apply } from './batch.ts'
 import { hashesOf } from './hashes.ts'
-import type { Entry } from './sources.ts'
 import * as store from './store.ts'
 
 export interface ImportJob {
@@ -63,7 +62,7 @@ async function step(ctx: Context & Pending, within: Within, id: string, isLast: 
       await end(inner, id, 'failed', 'Whoever started it may no longer create users')
       return false
     }
-    const results = await applyOrTry(inner, id, chunk.entries, row.options, hashes!)
+    const results = await tryOut(inner, row.options, (tried) => apply(tried, id, chunk.entries, row.options, hashes))
     await store.settle(inner, id, chunk.first, results)
     if (!isLast()) return true
     await store.later(inner, id)
@@ -72,26 +71,23 @@ async function step(ctx: Context & Pending, within: Within, id: string, isLast: 
 }
 
 /** A dry run does everything, and takes it back. */
-export async function applyOrTry(
-  ctx: Context & Partial<Pending>,
-  id: string,
-  entries: Entry[],
-  options: store.Options,
-  hashes: Map<number, string>,
-): Promise<store.Result[]> {
-  if (!options.dryRun) return apply(ctx, id, entries, options, hashes)
-  let results: store.Result[] = []
+export async function tryOut<T>(
+  ctx: Context,
+  { dryRun }: store.Options,
+  fn: (inner: Context) => Promise<T>,
+): Promise<T> {
+  if (!dryRun) return fn(ctx)
   const tried = new Error('dry run')
+  let value: T
   await ctx.db
     .transaction(async (trx) => {
-      const silent: Context = { ...ctx, db: trx, event: () => {}, job: () => {} }
-      results = await apply(silent, id, entries, options, hashes)
+      value = await fn({ ...ctx, db: trx, event: () => {}, job: () => {} })
       throw tried
     })
     .catch((error) => {
       if (error !== tried) throw error
     })
-  return results
+  return value!
 }
 
 export async function end(

@@ -64,16 +64,36 @@ export async function* lineEntries(bytes: AsyncIterable<Buffer>): Source {
   }
 }
 
-/** The first record names the columns. VALIDATION_ERROR for columns nobody knows, unless they are to be ignored. */
-export async function* csvEntries(bytes: AsyncIterable<Buffer>, options: { ignoreUnknown: boolean }): Source {
-  let columns: (string | undefined)[] | undefined
+/** The first record names the columns; what is made of the others is up to `read`. */
+async function* table(bytes: AsyncIterable<Buffer>, read: (header: string[]) => (cells: string[]) => unknown): Source {
+  let rowOf: ((cells: string[]) => unknown) | undefined
+  let width = 0
   for await (const records of readCsv(bytes, { maxRecord: MAX_ROW })) {
-    if (!columns) columns = columnsOf(records.shift()!.cells, options.ignoreUnknown)
-    const known = columns
-    if (records.length > 0) yield records.map((record) => entryOf(record, known))
+    if (!rowOf) {
+      const header = records.shift()!.cells
+      width = header.length
+      rowOf = read(header)
+    }
+    const row = rowOf
+    const entryOf = ({ line, cells }: CsvRecord): Entry =>
+      cells.length === width
+        ? { line, row: row(cells) }
+        : { line, fault: `has ${cells.length} cells, but there are ${width} columns` }
+    if (records.length > 0) yield records.map(entryOf)
   }
-  if (!columns) throw fail('VALIDATION_ERROR', 'The file is empty: its first line must name the columns')
+  if (!rowOf) throw fail('VALIDATION_ERROR', 'The file is empty: its first line must name the columns')
 }
+
+/** VALIDATION_ERROR for columns nobody knows, unless they are to be ignored. */
+export const csvEntries = (bytes: AsyncIterable<Buffer>, { ignoreUnknown }: { ignoreUnknown: boolean }): Source =>
+  table(bytes, (header) => {
+    const columns = columnsOf(header, ignoreUnknown)
+    return (cells) => typed(cells, columns)
+  })
+
+/** Cells by the names of their columns. */
+export const csvRecords = (bytes: AsyncIterable<Buffer>): Source =>
+  table(bytes, (header) => (cells) => Object.fromEntries(header.map((name, i) => [name, cells[i]])))
 
 const ATTRIBUTE = 'attributes.'
 
@@ -90,9 +110,7 @@ function columnsOf(header: string[], ignoreUnknown: boolean): (string | undefine
   return columns.map((column) => (column?.startsWith(ATTRIBUTE) || FIELDS.has(column ?? '') ? column : undefined))
 }
 
-function entryOf({ line, cells }: CsvRecord, columns: (string | undefined)[]): Entry {
-  if (cells.length !== columns.length)
-    return { line, fault: `has ${cells.length} cells, but there are ${columns.length} columns` }
+function typed(cells: string[], columns: (string | undefined)[]): Record<string, unknown> {
   const row: Record<string, unknown> = {}
   const attributes: Record<string, unknown> = {}
   for (const [i, cell] of cells.entries()) {
@@ -104,7 +122,7 @@ function entryOf({ line, cells }: CsvRecord, columns: (string | undefined)[]): E
   if (Object.keys(attributes).length > 0)
     row.attributes =
       typeof row.attributes === 'object' ? { ...row.attributes, ...attributes } : (row.attributes ?? attributes)
-  return { line, row }
+  return row
 }
 
 const flag = (cell: string): unknown => {
@@ -133,7 +151,6 @@ const readers: Record<string, (cell: string) => unknown> = {
   phone_number_verified: flag,
   enabled: flag,
   roles: words,
-  organizations: words,
   attributes: json,
   status: (cell) => cell.toLowerCase(),
 }
