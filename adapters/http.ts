@@ -3,6 +3,7 @@
  * into our own network: every address is checked when it is connected to, on each redirect anew.
  */
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns'
+import { Resolver } from 'node:dns/promises'
 import { isIP, type LookupFunction } from 'node:net'
 import type { Agent } from 'undici'
 import { mayConnect, parseNetwork } from './addresses.ts'
@@ -31,7 +32,7 @@ export interface OutboundInit {
   maxBytes?: number
   /** A longer body is cut there, and what follows is not waited for; it is refused otherwise. */
   cut?: boolean
-  /** Not even what `allow` adds. */
+  /** Not even what `allow` adds, and only by names that DNS knows: whose name servers take long hold up nobody else. */
   publicOnly?: boolean
 }
 
@@ -42,7 +43,7 @@ export interface Outbound {
   /** Like the global fetch. The answer has been read to its end when this resolves. Throws OutboundRefused. */
   fetch(url: string | URL, init?: OutboundInit): Promise<Response>
   /** Where a URL's host is at the moment, for advice: what counts is checked when it is connected to. */
-  locate(url: URL): Promise<Place>
+  locate(url: URL, options?: { publicOnly?: boolean }): Promise<Place>
   close(): Promise<void>
 }
 
@@ -66,20 +67,29 @@ interface Options {
   /** Networks that may be reached besides public addresses, such as 10.0.0.0/8. */
   allow: string[]
   /** All addresses of a name; the system's resolver. */
-  resolve?: (hostname: string) => Promise<LookupAddress[]>
+  resolve?: Resolve
+  /** The same, for what may be public only; DNS. */
+  ask?: Resolve
+}
+type Resolve = (hostname: string) => Promise<LookupAddress[]>
+interface Reach {
+  networks: ReturnType<typeof parseNetwork>[]
+  find: Resolve
 }
 
 /** Throws TypeError for an entry of `allow` that is no network. */
-export function createOutbound({ allow, resolve = resolveAll }: Options): Outbound {
-  const networks = allow.map(parseNetwork)
+export function createOutbound({ allow, resolve = resolveAll, ask = askDns }: Options): Outbound {
   // getaddrinfo blocks one of libuv's few threads for as long as a name server likes.
   const line = createQueue(2, 1000)
-  const find = (hostname: string) => line.run(() => resolve(hostname))
+  const reaches = {
+    all: { networks: allow.map(parseNetwork), find: (hostname: string) => line.run(() => resolve(hostname)) },
+    public: { networks: [], find: ask },
+  } satisfies Record<string, Reach>
   // Loaded with the first call: an idle process is 12 MB smaller without.
-  const load = async (reachable: typeof networks): Promise<Client> => {
+  const load = async ({ networks, find }: Reach): Promise<Client> => {
     const undici = await import('undici')
     const agent = new undici.Agent({
-      connect: { lookup: checkedLookup(find, (address) => mayConnect(address, reachable)), timeout: 5000 },
+      connect: { lookup: checkedLookup(find, (address) => mayConnect(address, networks)), timeout: 5000 },
       // Longer than any call may take as a whole.
       headersTimeout: 30_000,
       bodyTimeout: 30_000,
@@ -91,18 +101,14 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
     return { fetch: undici.fetch, agent }
   }
   const clients: { all?: Promise<Client>; public?: Promise<Client> } = {}
-  const clientFor = (publicOnly: boolean): Promise<Client> => {
-    const kind = publicOnly ? 'public' : 'all'
-    clients[kind] ??= load(publicOnly ? [] : networks)
-    return clients[kind]
-  }
 
-  async function send(step: Step, signal: AbortSignal, publicOnly: boolean) {
+  async function send(step: Step, signal: AbortSignal, reach: keyof typeof reaches) {
     const host = hostOf(step.url)
     // A literal address is connected to without a look-up.
-    if (isIP(host) && !mayConnect(host, publicOnly ? [] : networks)) throw refusedAddress(host)
+    if (isIP(host) && !mayConnect(host, reaches[reach].networks)) throw refusedAddress(host)
     const { url, method, headers, body } = step
-    const { fetch, agent } = await clientFor(publicOnly)
+    clients[reach] ??= load(reaches[reach])
+    const { fetch, agent } = await clients[reach]
     try {
       const options = {
         method,
@@ -128,7 +134,7 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
       headers.set('content-type', 'application/x-www-form-urlencoded;charset=UTF-8')
     }
     for (let redirects = 0; ; redirects++) {
-      const response = await send(step, signal, publicOnly)
+      const response = await send(step, signal, publicOnly ? 'public' : 'all')
       const location = response.headers.get('location')
       const moved = [301, 302, 303, 307, 308].includes(response.status) && location !== null
       if (!moved || redirect === 'manual') return whole(response, step.url, maxBytes, cut)
@@ -139,18 +145,14 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
     }
   }
 
-  async function locate(url: URL): Promise<Place> {
+  async function locate(url: URL, { publicOnly = false } = {}): Promise<Place> {
+    const { networks, find }: Reach = publicOnly ? reaches.public : reaches.all
     const host = hostOf(url)
-    const found = isIP(host)
-      ? [host]
-      : await find(host).then(
-          (all) => all.map(({ address }) => address),
-          () => [],
-        )
+    const found = isIP(host) ? [{ address: host }] : await find(host).catch(() => [])
     if (found.length === 0) return 'unknown'
-    const good = found.filter((address) => mayConnect(address, networks))
+    const good = found.filter(({ address }) => mayConnect(address, networks))
     if (good.length === 0) return 'refused'
-    return good.every((address) => mayConnect(address, [])) ? 'public' : 'allowed'
+    return good.every(({ address }) => mayConnect(address, [])) ? 'public' : 'allowed'
   }
 
   async function close(): Promise<void> {
@@ -162,10 +164,7 @@ export function createOutbound({ allow, resolve = resolveAll }: Options): Outbou
 const hostOf = (url: URL): string => url.hostname.replace(/^\[|\]$/g, '')
 
 /** Resolves names and hands on only the addresses that pass, so that what was checked is what is connected to. */
-function checkedLookup(
-  resolve: (hostname: string) => Promise<LookupAddress[]>,
-  passes: (address: string) => boolean,
-): LookupFunction {
+function checkedLookup(resolve: Resolve, passes: (address: string) => boolean): LookupFunction {
   return (hostname, options, callback) => {
     resolve(hostname)
       .then((found) => {
@@ -187,6 +186,18 @@ function resolveAll(hostname: string): Promise<LookupAddress[]> {
   return new Promise((resolve, reject) => {
     dnsLookup(hostname, { all: true }, (error, found) => (error ? reject(error) : resolve(found)))
   })
+}
+
+/** What DNS has for a name, /etc/hosts aside. Waits in no thread, and not for long. */
+async function askDns(hostname: string): Promise<LookupAddress[]> {
+  const resolver = new Resolver({ timeout: 2000, tries: 2 })
+  const [v4, v6] = await Promise.allSettled([resolver.resolve4(hostname), resolver.resolve6(hostname)])
+  const found = [
+    ...(v4.status === 'fulfilled' ? v4.value.map((address) => ({ address, family: 4 })) : []),
+    ...(v6.status === 'fulfilled' ? v6.value.map((address) => ({ address, family: 6 })) : []),
+  ]
+  if (found.length === 0 && v4.status === 'rejected') throw v4.reason
+  return found
 }
 
 /** RFC 9110, 15.4. Credentials stay with the origin they were meant for. */

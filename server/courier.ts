@@ -43,7 +43,14 @@ export function startCourier(
       busy[one.webhook_id] = (busy[one.webhook_id] ?? 0) + 1
       if (one.failing) slow += 1
     }
-    return { perWebhook, total: total - onTheirWay.size, failing: Math.max(0, failing - slow), busy }
+    const further = onTheirWay.size - Object.keys(busy).length
+    return {
+      perWebhook,
+      total: total - onTheirWay.size,
+      further: Math.max(0, Math.floor(total / 2) - further),
+      failing: Math.max(0, failing - slow),
+      busy,
+    }
   }
 
   async function carry(claimed: Claimed): Promise<void> {

@@ -1,5 +1,5 @@
 /** Webhooks: a person's own, and the tenant's for whoever may. */
-import { operation } from '../domain/context.ts'
+import { type Context, operation } from '../domain/context.ts'
 import * as deliveries from '../domain/webhooks/deliveries.ts'
 import { eventTypes as knownTypes } from '../domain/webhooks/event-types.ts'
 import * as webhooks from '../domain/webhooks.ts'
@@ -24,6 +24,13 @@ import { Done, done, pageInput, pageOf } from './shapes.ts'
 
 const tag = 'Webhooks'
 const auth = 'user'
+/** Making one looks a name up and asks nobody. */
+const limit = { name: 'webhooks', count: 60, seconds: 900 }
+
+const version = async (ctx: Context, { id }: { id: string }, lock: boolean): Promise<string> => {
+  const row = await (lock ? webhooks.writable(ctx, id, true) : webhooks.get(ctx, id))
+  return `${row.id} ${row.updated_at.getTime()}`
+}
 
 const fields = {
   id: uuid(),
@@ -141,7 +148,8 @@ export const create = operation({
   tag,
   auth,
   effect: 'write',
-  errors: ['VALIDATION_ERROR', 'ACCESS_DENIED', 'CONFLICT'],
+  errors: ['VALIDATION_ERROR', 'ACCESS_DENIED', 'CONFLICT', 'RATE_LIMITED'],
+  limit,
   input: object({
     url,
     eventTypes,
@@ -165,6 +173,7 @@ export const get = operation({
   auth,
   effect: 'read',
   errors: ['NOT_FOUND'],
+  version,
   input: object({ id: uuid() }),
   output: Webhook,
   run: async (ctx, input) => view(await webhooks.get(ctx, input.id)),
@@ -178,7 +187,9 @@ export const update = operation({
   tag,
   auth,
   effect: 'write',
-  errors: ['NOT_FOUND', 'VALIDATION_ERROR', 'ACCESS_DENIED'],
+  errors: ['NOT_FOUND', 'VALIDATION_ERROR', 'ACCESS_DENIED', 'PRECONDITION_FAILED', 'RATE_LIMITED'],
+  limit,
+  version,
   input: object({
     id: uuid(),
     url: optional(url),

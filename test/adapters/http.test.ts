@@ -105,6 +105,45 @@ describe('outbound client', function () {
     expect(response.status).to.equal(200)
   })
 
+  it('keeps calls that may be public only to public addresses, by what DNS says and without waiting for the system', async () => {
+    const port = base.split(':').at(-1)
+    const asked: string[] = []
+    const both = createOutbound({
+      allow: ['127.0.0.1/32'],
+      resolve: () => new Promise(() => {}),
+      ask: async (hostname) => {
+        asked.push(hostname)
+        return hostname === 'public.example'
+          ? [{ address: '8.8.8.8', family: 4 }]
+          : [{ address: '127.0.0.1', family: 4 }]
+      },
+    })
+    const publicOnly = true
+    for (const host of ['127.0.0.1', 'inside.example'])
+      expect(await refused(both.fetch(`http://${host}:${port}/`, { publicOnly })), host).to.equal('address')
+    expect((await both.fetch(`${base}/`)).status).to.equal(200)
+    expect(seen).to.have.length(1)
+    const place = (host: string, options = {}) => both.locate(new URL(`https://${host}/`), options)
+    expect(await place('127.0.0.1')).to.equal('allowed')
+    expect(await place('127.0.0.1', { publicOnly })).to.equal('refused')
+    expect(await place('10.0.0.1')).to.equal('refused')
+    expect(await place('[2606:4700::1111]')).to.equal('public')
+    expect(await place('public.example', { publicOnly })).to.equal('public')
+    expect(await place('inside.example', { publicOnly })).to.equal('refused')
+    expect(asked).to.deep.equal(['inside.example', 'public.example', 'inside.example'])
+    await both.close()
+  })
+
+  it('says that a name is unknown where it has no address', async () => {
+    const none = createOutbound({
+      allow: [],
+      resolve: async () => [],
+      ask: () => Promise.reject(new Error('ENOTFOUND')),
+    })
+    expect(await none.locate(new URL('https://nowhere.example/'))).to.equal('unknown')
+    expect(await none.locate(new URL('https://nowhere.example/'), { publicOnly: true })).to.equal('unknown')
+  })
+
   it('connects to the address that it checked, not to what the name says a moment later', async () => {
     const port = base.split(':').at(-1)
     const answers = [[{ address: '127.0.0.1', family: 4 }], [{ address: '169.254.169.254', family: 4 }]]
@@ -173,6 +212,10 @@ describe('outbound client', function () {
   it('stops reading at the limit, also of what is packed small', async () => {
     expect(await refused(outbound.fetch(`${base}/large`))).to.equal('size')
     expect(await refused(outbound.fetch(`${base}/bomb`))).to.equal('size')
+    for (const path of ['large', 'bomb', 'endless']) {
+      const start = await outbound.fetch(`${base}/${path}`, { maxBytes: 3, cut: true })
+      expect((await start.arrayBuffer()).byteLength, path).to.equal(3)
+    }
     const bytes = await (await outbound.fetch(`${base}/large`, { maxBytes: 3_000_000 })).arrayBuffer()
     expect(bytes.byteLength).to.equal(2_000_000)
   })

@@ -10,8 +10,10 @@ import * as client from 'openid-client'
 import pg from 'pg'
 import { roundTrips } from '../../adapters/knex.ts'
 import { createApp } from '../../server/app.ts'
+import { newId } from '../../server/domain/ids.ts'
 import { pause } from '../support/address.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
+import { eventually } from '../support/oauth.ts'
 import { authorize, Browser, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
 
 const wire = new AsyncLocalStorage<string[]>()
@@ -144,5 +146,27 @@ describe('SQL round trips per operation', () => {
       await answer.text()
     })
     expect(seen.length, seen.join('\n')).to.be.at.most(5)
+  })
+
+  it('none is added where a webhook listens: its deliveries are queued by the same statements', async () => {
+    const { id: tenant_id } = (await app.deps.out.directory.bySlug('default'))!
+    const owner = { tenant_id, owner_id: ada.id, tenant_wide: true }
+    const hook = { id: newId(), url: 'https://hooks.invalid/', event_types: ['*'], secret_encrypted: Buffer.alloc(1) }
+    await app.db('webhooks').insert({ ...owner, ...hook })
+    await eventually(async () => expect((await app.deps.out.directory.byId(tenant_id))!.hasWebhooks).to.equal(true))
+    const queued = async () => Number((await app.db('webhook_deliveries').count({ n: '*' }))[0]!.n)
+    let { refresh_token: token } = await redeem(firstParty, await signIn(firstParty, new Browser(app.url)))
+    const before = await queued()
+    const seen = await statementsOf(async () => {
+      token = (await client.refreshTokenGrant(firstParty.config, token!)).refresh_token
+    })
+    expect(seen, seen.join('\n')).to.have.length(2)
+    expect(await queued(), 'one for each of two refreshes').to.equal(before + 2)
+    const login = await statementsOf(async () => {
+      const body = JSON.stringify({ email: ada.email, password: ada.password })
+      const headers = { 'content-type': 'application/json' }
+      await (await fetch(`${app.url}/v1/auth/login`, { method: 'POST', headers, body })).text()
+    })
+    expect(login.length, login.join('\n')).to.be.at.most(5)
   })
 })

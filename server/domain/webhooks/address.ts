@@ -18,9 +18,8 @@ export async function checkAddress(ctx: Context, text: string, tenantWide: boole
   if (!url || !['https:', 'http:'].includes(url.protocol)) throw refused('must be an address with https://')
   if (url.username || url.password) throw refused('must not contain credentials: verify the signature instead')
   url.hash = ''
-  const place = await ctx.out.outbound.locate(url)
-  if (place === 'refused' || (place === 'allowed' && publicOnly(ctx.out, tenantWide)))
-    throw refused('must be a public address')
+  const place = await ctx.out.outbound.locate(url, { publicOnly: publicOnly(ctx.out, tenantWide) })
+  if (place === 'refused') throw refused('must be a public address')
   if (url.protocol === 'http:' && ctx.out.config.production && place !== 'allowed')
     throw refused('must be an address with https://')
   return url.href

@@ -1,5 +1,5 @@
 /**
- * The queue of deliveries, in SQL: who takes what, and what becomes of it. A claim lasts a minute; what was claimed by a process
+ * The queue of deliveries, in SQL: who takes what, and what becomes of it. A claim lasts half a minute; what was claimed by a process
  * that died is claimed again, so a message may come twice and none is lost.
  */
 import type { Knex } from 'knex'
@@ -10,7 +10,7 @@ import { firstIdOf } from '../history.ts'
 import { newId } from '../ids.ts'
 
 /** Seconds. Longer than a try can take. */
-const LEASE = 60
+const LEASE = 30
 /** Seconds from one try to the next: 11 tries within three days. */
 const RETRIES = [5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 72_000]
 /** Longest a receiver may put us off by Retry-After, in seconds. */
@@ -54,6 +54,8 @@ export interface Room {
   /** Deliveries at once for one webhook; one whose last try failed gets a single one. */
   perWebhook: number
   total: number
+  /** Of the total, beyond the first one of each webhook: so much is left to others when several begin to hang. */
+  further: number
   /** Of the total, for webhooks whose last try failed. */
   failing: number
   /** By webhook: what is on its way already. */
@@ -74,24 +76,30 @@ const CLAIM = `with recursive heads as (
       order by d.tenant_id, d.webhook_id, d.due_at limit 1) next
   ),
   ready as (
-    select w.*, h.due_at, w.failing_since is not null as failing,
-      case when w.failing_since is null then cast(:perWebhook as int) else 1 end
-        - coalesce((cast(:busy as jsonb) ->> w.id::text)::int, 0) as room
+    select w.*, h.due_at, w.failing_since is not null as failing, b.busy,
+      case when w.failing_since is null then cast(:perWebhook as int) else 1 end - b.busy as room
     from heads h
     join webhooks w on w.tenant_id = h.tenant_id and w.id = h.webhook_id and w.enabled
     join tenants t on t.id = w.tenant_id and t.status = 'active'
+    cross join lateral (select coalesce((cast(:busy as jsonb) ->> w.id::text)::int, 0) as busy) b
     where h.due_at <= now()
   ),
   lanes as materialized (
-    (select * from ready where not failing and room > 0 order by due_at limit cast(:total as int))
+    (select * from ready where not failing and room > 0 order by busy > 0, due_at limit cast(:total as int))
     union all
     (select * from ready where failing and room > 0 order by due_at limit cast(:failing as int))
   ),
-  picked as (
-    select l.tenant_id, l.id as webhook_id, d.event_id from lanes l cross join lateral (
+  held as materialized (
+    select l.tenant_id, l.id as webhook_id, d.event_id, l.busy + row_number() over (partition by l.id) as place
+    from lanes l cross join lateral (
       select event_id from webhook_deliveries d
       where d.tenant_id = l.tenant_id and d.webhook_id = l.id and d.due_at <= now()
       order by d.due_at limit l.room for update skip locked) d
+  ),
+  picked as (
+    (select * from held where place = 1)
+    union all
+    (select * from held where place > 1 order by place limit cast(:further as int))
     limit cast(:total as int)
   ),
   taken as (

@@ -21,6 +21,8 @@ export async function send(
     return { ...nothing, error: 'whoever set the webhook up may not have these events any more' }
   }
   if (!claimed.event) return { ...nothing, error: 'the event is gone' }
+  const secrets = secretsOf(out, claimed)
+  if (!secrets) return { ...nothing, error: 'the secret cannot be read: replace it' }
   const body = JSON.stringify(message(out, claimed, claimed.event))
   const started = performance.now()
   const passed = () => performance.now() - started
@@ -29,7 +31,7 @@ export async function send(
       method: 'POST',
       headers: {
         'content-type': 'application/json',
-        ...signedHeaders(claimed.event_id, Math.floor(Date.now() / 1000), body, secretsOf(out, claimed)),
+        ...signedHeaders(claimed.event_id, Math.floor(Date.now() / 1000), body, secrets),
       },
       body,
       redirect: 'manual',
@@ -49,10 +51,15 @@ export async function send(
 const mayReceive = (claimed: Claimed): boolean =>
   claimed.owner_active && (!claimed.tenant_wide || Boolean(claimed.permissions?.includes('webhooks:write')))
 
-function secretsOf(out: Outside, claimed: Claimed): string[] {
+/** undefined where they were sealed with another key. */
+function secretsOf(out: Outside, claimed: Claimed): string[] | undefined {
   const place = secretPlace(claimed.tenant_id, claimed.webhook_id)
   const sealed = [claimed.secret_encrypted, claimed.previous_secret_encrypted].filter((s) => s !== null)
-  return sealed.map((one) => out.sealing.open(one, place).toString())
+  try {
+    return sealed.map((one) => out.sealing.open(one, place).toString())
+  } catch {
+    return undefined
+  }
 }
 
 /** No more than its reader could read: one's own history, or with audit:read the audit log; otherwise who and what. */
