@@ -2,6 +2,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import knexPackage, { type Knex } from 'knex'
 import pg from 'pg'
+import { type Lanes, openLanes } from './lanes.ts'
 import { execute } from './statement.ts'
 
 export type Db = Knex | Knex.Transaction
@@ -15,19 +16,26 @@ pg.types.setTypeParser(pg.types.builtins.INT8, Number)
 
 /**
  * Opens the pool. Waits at most 2 s for a connection. A statement is ended by the server after `patience` ms (0: never),
- * and given up here half a second later, should the server not answer at all.
+ * and given up here half a second later, should the server not answer at all. With `lanes`, prepared statements outside
+ * transactions share connections of their own.
  */
-export function connect(url: string, { max = 16, patience = 0 }: { max?: number; patience?: number } = {}): Knex {
+export function connect(
+  url: string,
+  { max = 16, patience = 0, lanes = false }: { max?: number; patience?: number; lanes?: boolean } = {},
+): Knex {
   const connections = new Map<string, Connection>()
+  const connection = {
+    connectionString: url,
+    connectionTimeoutMillis: 2000,
+    keepAlive: true,
+    application_name: 'gatehouse',
+  }
   const db = knexPackage({
     client: 'pg',
     connection: {
-      connectionString: url,
-      connectionTimeoutMillis: 2000,
-      keepAlive: true,
+      ...connection,
       ...(patience > 0 && { statement_timeout: patience, query_timeout: patience + 500 }),
       idle_in_transaction_session_timeout: 30_000,
-      application_name: 'gatehouse',
     },
     pool: {
       min: 0,
@@ -52,7 +60,20 @@ export function connect(url: string, { max = 16, patience = 0 }: { max?: number;
     const connection = connections.get(query.__knexUid)
     if (connection) abandonIfBroken(connection, error)
   })
+  if (lanes) addLanes(db, openLanes(connection, patience))
   return db
+}
+
+/** By the client of a pool, not by those of its transactions. */
+const lanesOf = new WeakMap<object, Lanes>()
+
+function addLanes(db: Knex, lanes: Lanes): void {
+  lanesOf.set(db.client, lanes)
+  const destroy = db.client.destroy
+  db.client.destroy = async function (...args: unknown[]) {
+    await lanes.close()
+    return destroy.apply(this, args)
+  }
 }
 
 type Connection = pg.Client & { __knexUid: string; __knex__disposed?: unknown }
@@ -79,6 +100,8 @@ function count(sql: string): void {
 export async function named<R = any>(db: Db, name: string, text: string, values: unknown[]): Promise<R[]> {
   count(name)
   const client = db.client
+  const lanes = lanesOf.get(client)
+  if (lanes) return lanes.run(name, text, values)
   const connection = await client.acquireConnection()
   try {
     return await execute(connection, name, text, values)

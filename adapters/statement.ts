@@ -9,7 +9,7 @@ interface Columns {
   parsers: ((value: string) => unknown)[]
 }
 
-const Query = pg.Query as unknown as new (config: object) => any
+const Query = pg.Query as any
 const { prepareValue } = (pg as any).utils
 const sendBind = (pg.Connection.prototype as any).bind
 /** Execute of the unnamed portal without a limit on rows, then Sync (PostgreSQL: frontend/backend protocol, 54.7). */
@@ -17,15 +17,32 @@ const EXECUTE_SYNC = Buffer.from([0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0x53, 0, 0, 0
 /** By connection and name: what the first use learnt. */
 const described = new WeakMap<object, Map<string, Columns>>()
 
-class Statement extends Query {
-  found: Record<string, unknown>[] = []
+type Callback = (error: unknown) => void
+
+/** A pg.Query by its prototype; what that one's constructor makes for row modes, events and several results stays unmade. */
+class Statement {
+  readonly name: string
+  readonly text: string
+  readonly values: unknown[]
+  /** node-postgres wraps it where it gives statements a time limit. */
+  callback: Callback
+  readonly found: Record<string, unknown>[] = []
   columns: Columns | undefined
-  connection: object | undefined
+  connection: any
+
+  constructor(name: string, text: string, values: unknown[], callback: Callback) {
+    this.name = name
+    this.text = text
+    this.values = values
+    this.callback = callback
+  }
 
   prepare(connection: any): void {
     this.connection = connection
-    this.columns = this.hasBeenParsed(connection) ? described.get(connection)?.get(this.name) : undefined
-    if (!this.columns) return void super.prepare(connection)
+    this.columns = Query.prototype.hasBeenParsed.call(this, connection)
+      ? described.get(connection)?.get(this.name)
+      : undefined
+    if (!this.columns) return void Query.prototype.prepare.call(this, connection)
     const parts: Buffer[] = []
     sendBind.call(
       { _send: (part: Buffer) => parts.push(part) },
@@ -36,10 +53,10 @@ class Statement extends Query {
 
   handleRowDescription(message: { fields: { name: string; dataTypeID: number }[] }): void {
     const names = message.fields.map((field) => field.name)
-    const parsers = message.fields.map((field) => this._result._types.getTypeParser(field.dataTypeID, 'text'))
+    const parsers = message.fields.map((field) => pg.types.getTypeParser(field.dataTypeID, 'text'))
     this.columns = { names, parsers }
-    const ofConnection = described.get(this.connection!) ?? new Map<string, Columns>()
-    described.set(this.connection!, ofConnection.set(this.name, this.columns))
+    const ofConnection = described.get(this.connection) ?? new Map<string, Columns>()
+    described.set(this.connection, ofConnection.set(this.name, this.columns))
   }
 
   handleDataRow(message: { fields: (string | null)[] }): void {
@@ -53,13 +70,21 @@ class Statement extends Query {
   }
 
   handleCommandComplete(): void {}
+
+  handleReadyForQuery(): void {
+    this.callback(null)
+  }
+
+  handleError(error: unknown): void {
+    this.callback(error)
+  }
 }
+Object.setPrototypeOf(Statement.prototype, Query.prototype)
 
 /** Runs the statement `name` and answers its rows. `text` must always be the same for a name. Rejects with pg's errors. */
 export function execute(connection: pg.Client, name: string, text: string, values: unknown[]): Promise<any[]> {
   return new Promise((resolve, reject) => {
-    const statement: any = new Statement({ name, text, values })
-    statement.callback = (error: unknown) => (error ? reject(error) : resolve(statement.found))
-    connection.query(statement)
+    const statement = new Statement(name, text, values, (error) => (error ? reject(error) : resolve(statement.found)))
+    connection.query(statement as any)
   })
 }

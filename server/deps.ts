@@ -33,7 +33,7 @@ const SCRAPE_MS = 300
 
 export function createDeps(config: Config, databaseUrl: string): Deps {
   const log = createLogger({ level: config.logLevel, pretty: !config.production })
-  const db = connect(databaseUrl, { max: config.databasePool, patience: PATIENCE_MS })
+  const db = connect(databaseUrl, { max: config.databasePool, patience: PATIENCE_MS, lanes: true })
   const sealing = createSealing(config.secretKey)
   const passwords = createPasswords({})
   const limits = createLimits({ redisUrl: config.redisUrl, db, log })
