@@ -39,6 +39,8 @@ export function createMetrics(sources: MetricSources = {}): Metrics {
     buckets: [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     registers,
   })
+  /** prom-client hashes the labels at each use otherwise. As many as there are series. */
+  const observers = new Map<string, { observe(seconds: number): void }>()
   const jobs = new Counter({
     name: 'jobs_total',
     help: 'Background jobs run, by task and outcome',
@@ -75,7 +77,10 @@ export function createMetrics(sources: MetricSources = {}): Metrics {
     contentType: registry.contentType,
     text: () => registry.metrics(),
     http: ({ surface, route, method, status }, seconds) => {
-      http.observe({ surface, route, method, status: String(status) }, seconds)
+      const key = `${surface} ${method} ${route} ${status}`
+      const series = observers.get(key) ?? http.labels({ surface, route, method, status: String(status) })
+      observers.set(key, series)
+      series.observe(seconds)
     },
     job: (task, outcome, seconds = 0) => {
       jobs.inc({ task, outcome })

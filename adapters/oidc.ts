@@ -7,7 +7,7 @@ import type { Adapter, AdapterPayload } from 'oidc-provider'
 import { named } from './knex.ts'
 import { FIND_SESSION_BY_ID, findRow, findSession } from './oidc/reads.ts'
 import { remember } from './oidc/rows.ts'
-import { current, idOf, keyOf, type Unit } from './oidc/unit.ts'
+import { current, idOf, keyOf, sessionState, type Unit } from './oidc/unit.ts'
 import { sha256 } from './sealing.ts'
 
 export { flush, isDirty, touchSessions } from './oidc/flush.ts'
@@ -76,9 +76,14 @@ function upsertSession(unit: Unit, cookie: string, payload: AdapterPayload, ttl:
   unit.endedSessions.delete(uid)
   unit.touched.delete(uid)
   unit.found.set(keyOf('SessionUid', uid), payload)
+  const cookieHash = unit.sessionKind === 'browser' ? sha256(cookie) : null
+  if (cookieHash && unit.unchanged.get(uid) === sessionState(cookieHash, rest)) {
+    unit.sessions.delete(uid)
+    return
+  }
   unit.sessions.set(uid, {
     id: uid,
-    cookieHash: unit.sessionKind === 'browser' ? sha256(cookie) : null,
+    cookieHash,
     userId: payload.accountId ?? null,
     clientId: unit.sessionKind === 'api' ? (unit.clientId ?? null) : null,
     kind: unit.sessionKind,

@@ -1,5 +1,5 @@
 /** Encryption at rest and keyed derivation from SECRET_KEY: AES-256-GCM, HKDF-SHA-256. */
-import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, hash, hkdfSync, randomBytes } from 'node:crypto'
 
 export interface Sealing {
   /** Encrypts; `context` binds the result to its place (table, tenant, id), so rows cannot be swapped. */
@@ -31,7 +31,7 @@ export function createSealing(secretKey: Buffer): Sealing {
   }
 }
 
-export const sha256 = (value: string | Buffer): Buffer => createHash('sha256').update(value).digest()
+export const sha256 = (value: string | Buffer): Buffer => hash('sha256', value, 'buffer')
 /** Random bytes are drawn a page at a time: one call into the kernel's generator costs as much as many tokens. */
 const POOL = 4096
 let pool = Buffer.alloc(0)

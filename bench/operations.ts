@@ -107,12 +107,16 @@ export const operations: Operation[] = [
   },
   {
     id: 'password',
-    title: 'authorization code with a password (5 requests, hash not counted)',
+    title: 'authorization code with a password in a known browser (5 requests, hash not counted)',
     ratio: 1.7,
     sql: 9,
     count: 240,
     withoutHash: true,
-    worker: (side, n) => () => codeFlow(side.http, side.app, new Map(), scopeOf(side), side.people[n]),
+    async worker(side, n) {
+      const { jar } = await signedIn(side, n)
+      const known = [...jar].filter(([name]) => name.includes('device'))
+      return () => codeFlow(side.http, side.app, new Map(known), scopeOf(side), side.people[n])
+    },
   },
 ]
 

@@ -82,7 +82,7 @@ export async function startGatehouse(options: {
   const port = await freePort()
   const server = child(file('../server/main.js'), [], {
     execArgv: [
-      '--max-semi-space-size=8',
+      '--max-semi-space-size=16',
       ...profiling('gatehouse'),
       ...(options.hashing ? [] : ['--import', file('no-hash.ts')]),
     ],

@@ -45,6 +45,7 @@ const OAUTH: [RegExp, string[]][] = [
   [/^\/oauth\/(token|introspect|revoke|par|logout\/confirm)$/, ['POST']],
   [/^\/\.well-known\/(openid-configuration|oauth-authorization-server)$/, ['GET', 'HEAD']],
 ]
+const FORWARDING = ['x-forwarded-host', 'forwarded', 'x-forwarded-port']
 const REQUEST_ID = /^[\w.:-]{1,100}$/
 
 export function createFront(out: Outside, metrics: Metrics, doors: Doors): RequestListener {
@@ -68,7 +69,7 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
   }
 
   return async (req, res) => {
-    const started = process.hrtime.bigint()
+    const started = performance.now()
     const offered = req.headers['x-request-id']
     const requestId =
       config.trustProxy > 0 && typeof offered === 'string' && REQUEST_ID.test(offered) ? offered : randomToken(9)
@@ -77,7 +78,7 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
     res.setHeader('X-Content-Type-Options', 'nosniff')
     if (https) res.setHeader('Strict-Transport-Security', 'max-age=63072000; includeSubDomains')
     res.once('close', () => {
-      const seconds = Number(process.hrtime.bigint() - started) / 1e9
+      const ms = performance.now() - started
       metrics.http(
         {
           surface: req.gatehouse?.surface ?? 'other',
@@ -85,7 +86,7 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
           method: req.method ?? 'GET',
           status: res.statusCode,
         },
-        seconds,
+        ms / 1000,
       )
       if (res.statusCode === 429) metrics.refused('rate_limit')
       if (res.statusCode === 503) metrics.refused('unavailable')
@@ -95,14 +96,14 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
           method: req.method,
           path: pathOf(req.originalUrl ?? req.url ?? '/'),
           status: res.statusCode,
-          ms: Math.round(seconds * 1e5) / 100,
+          ms: Math.round(ms * 100) / 100,
           ip,
         },
         'request',
       )
     })
     // Nothing behind this line believes what the network says about host, scheme or address.
-    for (const name of ['x-forwarded-host', 'forwarded', 'x-forwarded-port']) delete req.headers[name]
+    for (const name of FORWARDING) if (req.headers[name] !== undefined) delete req.headers[name]
     req.headers.host = host
     req.headers['x-forwarded-proto'] = https ? 'https' : 'http'
     req.headers['x-forwarded-for'] = ip

@@ -3,7 +3,7 @@ import type { AdapterPayload } from 'oidc-provider'
 import { named } from '../knex.ts'
 import { sha256 } from '../sealing.ts'
 import { CONTEXT_SELECT, contextJoins, person, ROLES_SELECT, remember, USER_SELECT } from './rows.ts'
-import { epoch, idOf, keyOf, type Unit } from './unit.ts'
+import { epoch, idOf, keyOf, sessionState, type Unit } from './unit.ts'
 
 const FIND_TOKEN = `select t.payload, t.expires_at, t.consumed_at, t.grant_id, ${CONTEXT_SELECT}
   from oidc_models t ${contextJoins('t.grant_id', 't.session_id', 't.user_id')}
@@ -40,7 +40,8 @@ export async function findSession(unit: Unit, cookie: string): Promise<AdapterPa
   if (!row) return undefined
   remember(unit, row, row.g_id ?? undefined)
   unit.sessionOf.set(hash.toString('base64url'), row.s_id)
-  unit.touched.delete(row.s_id)
+  // One used within the last minute is not written again for having been used: the provider saves it at each request.
+  if (!unit.touched.delete(row.s_id)) unit.unchanged.set(row.s_id, sessionState(hash, row.s_payload))
   return { ...row.s_payload, jti: cookie, uid: row.s_id, exp: epoch(row.s_expires_at) }
 }
 

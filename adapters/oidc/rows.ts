@@ -45,8 +45,11 @@ export function remember(unit: Unit, row: any, grantId: string | undefined): voi
   }
   if (row.u_id) unit.people.set(row.u_id, person(row))
 }
+/** The users row with role_ids; made once, since a row may serve several requests. */
 export function person(row: any): any {
+  if (row.person) return row.person
   const user: any = { role_ids: row.u_role_ids ?? [] }
   for (const column of USER_COLUMNS) user[column] = row[`u_${column}`]
+  row.person = user
   return user
 }

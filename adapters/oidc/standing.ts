@@ -30,7 +30,7 @@ const standing = (row: any): Standing => ({
 /** Milliseconds for which a token's standing may be remembered. */
 const FRESH = 1000
 const MAX_STANDINGS = 20_000
-const recent = new Map<string, { at: number; changes: number; row: Promise<any> }>()
+const recent = new Map<string, { at: number; changes: number; row: Promise<any>; standing?: Standing }>()
 /** Counts what this process took away; a standing read before is read again. */
 let changes = 0
 
@@ -62,5 +62,6 @@ export async function loadStanding(
   }
   const row = await known.row
   if (unit) remember(unit, row, ids.grantId)
-  return standing(row)
+  known.standing ??= standing(row)
+  return known.standing
 }

@@ -57,6 +57,8 @@ export interface Unit {
   found: Map<string, AdapterPayload | null>
   people: Map<string, any>
   sessionOf: Map<string, string>
+  /** Sessions as they were read, where they need not be written again unless something in them changed. */
+  unchanged: Map<string, string>
   upserts: Map<string, Upsert>
   sessions: Map<string, SessionWrite>
   endedSessions: Set<string>
@@ -88,6 +90,7 @@ export const newUnit = (
   found: new Map(),
   people: new Map(),
   sessionOf: new Map(),
+  unchanged: new Map(),
   upserts: new Map(),
   sessions: new Map(),
   endedSessions: new Set(),
@@ -99,6 +102,10 @@ export const newUnit = (
   also: [],
   ...fields,
 })
+
+/** What tells a session's states apart; when it was made does not. */
+export const sessionState = (cookieHash: Buffer, { iat: _, uid: _uid, ...payload }: Record<string, unknown>): string =>
+  `${cookieHash.toString('base64url')} ${JSON.stringify(Object.entries(payload).sort(([a], [b]) => (a < b ? -1 : 1)))}`
 
 /** A single-use value was used before, or at the same moment by somebody else. */
 export class Replayed extends Error {

@@ -101,7 +101,7 @@ export async function runToEnd(
 export async function launch(options: LaunchOptions = {}): Promise<Program> {
   const cwd = copyOfSource()
   const port = options.port ?? (await freePort())
-  const command = options.command ?? [process.execPath, '--max-semi-space-size=8', 'server/main.js']
+  const command = options.command ?? [process.execPath, '--max-semi-space-size=16', 'server/main.js']
   const since = performance.now()
   const { NODE_ENV: _test, TEST_DATABASE_URL: _url, ...inherited } = process.env
   const child = spawn(command[0], command.slice(1), {
