@@ -2,6 +2,7 @@
 
 import type { Context as KoaContext } from 'koa'
 import { interactionPolicy, Provider } from 'oidc-provider'
+import { cookieKeys } from '../../adapters/cookie-keys.ts'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { flush, forgetStandings, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
 import { ACR } from '../domain/attempts.ts'
@@ -234,7 +235,7 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
     // The first key of an algorithm signs; retired ones stay published until nothing they signed is in use.
     jwks: { keys: [...tenant.keys].sort((a, b) => Number(b.signs) - Number(a.signs)).map((k) => k.privateJwk) },
     cookies: {
-      keys: [sealing.derive(`cookies:${tenant.id}`).toString('base64url')],
+      keys: cookieKeys(sealing.derive(`cookies:${tenant.id}`).toString('base64url')),
       names: cookieNames(tenant),
       long: cookie,
       // No path: the library scopes them to one request each, so that several windows can sign in at once.
