@@ -1,10 +1,10 @@
 /** Administering OAuth clients. */
-import { Done, done, pageInput, pageOf, stringList } from '../server/api/shapes.ts'
+import { registrable } from '../server/api/client-metadata.ts'
+import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
 import * as secrets from '../server/domain/clients/secrets.ts'
 import * as clients from '../server/domain/clients.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import {
-  anything,
   array,
   boolean,
   instant,
@@ -24,43 +24,8 @@ import {
 } from '../server/kernel/schema.ts'
 
 const tag = 'Clients'
-const authMethods = [
-  'none',
-  'client_secret_basic',
-  'client_secret_post',
-  'client_secret_jwt',
-  'private_key_jwt',
-] as const
-
-/** RFC 7591 2, OpenID Connect Registration 2, and what later specifications added. */
 const metadata = {
-  clientName: optional(nullable(text(200))),
-  applicationType: optional(oneOf(['web', 'native'])),
-  redirectUris: optional(stringList()),
-  postLogoutRedirectUris: optional(stringList()),
-  grantTypes: optional(array(oneOf(['authorization_code', 'refresh_token', 'client_credentials']), { maxItems: 3 })),
-  responseTypes: optional(array(oneOf(['code']), { maxItems: 1 })),
-  tokenEndpointAuthMethod: optional(oneOf(authMethods)),
-  scope: optional(text(4000, { description: 'Scopes this client may ask for, separated by spaces' })),
-  contacts: optional(nullable(stringList(20))),
-  clientUri: optional(nullable(uri())),
-  logoUri: optional(nullable(uri())),
-  policyUri: optional(nullable(uri())),
-  tosUri: optional(nullable(uri())),
-  softwareId: optional(nullable(text(255))),
-  softwareVersion: optional(nullable(text(255))),
-  jwks: optional(nullable(anything({ type: 'object' }))),
-  jwksUri: optional(nullable(uri())),
-  idTokenSignedResponseAlg: optional(oneOf(['ES256', 'RS256'])),
-  userinfoSignedResponseAlg: optional(nullable(oneOf(['ES256', 'RS256']))),
-  tokenEndpointAuthSigningAlg: optional(nullable(text(20))),
-  defaultMaxAge: optional(nullable(integer({ minimum: 0, maximum: 31_536_000 }))),
-  requireAuthTime: optional(boolean()),
-  requirePushedAuthorizationRequests: optional(boolean()),
-  dpopBoundAccessTokens: optional(boolean()),
-  initiateLoginUri: optional(nullable(uri())),
-  backchannelLogoutUri: optional(nullable(uri())),
-  backchannelLogoutSessionRequired: optional(boolean()),
+  ...registrable,
   callbackMode: optional(
     oneOf(['json', 'cookies'], {
       description: 'How GET /api/auth/callback/{client} hands over tokens: as JSON (default), or as HttpOnly cookies',

@@ -7,6 +7,7 @@ import * as clientRoles from './client-roles.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
 import * as imports from './imports.ts'
+import * as initialTokens from './initial-access-tokens.ts'
 import * as keys from './keys.ts'
 import * as permissions from './permissions.ts'
 import * as resources from './resources.ts'
@@ -35,6 +36,9 @@ export const v1Rows: Row[] = [
   row('GET', '/v1/admin/identity-providers/{slug}', identityProviders.get),
   row('PATCH', '/v1/admin/identity-providers/{slug}', identityProviders.update),
   row('DELETE', '/v1/admin/identity-providers/{slug}', identityProviders.remove),
+  row('GET', '/v1/admin/initial-access-tokens', initialTokens.list, { as: 'tokens' }),
+  row('POST', '/v1/admin/initial-access-tokens', initialTokens.create, { status: 201 }),
+  row('DELETE', '/v1/admin/initial-access-tokens/{id}', initialTokens.remove),
   row('GET', '/v1/resources', resources.list, { as: 'resources' }),
   row('POST', '/v1/resources', resources.create, { status: 201 }),
   row('GET', '/v1/resources/{id}', resources.get),

@@ -9,7 +9,10 @@ const EXPOSED =
 export async function cors(koa: KoaContext, next: () => Promise<void>): Promise<void> {
   koa.vary('Origin')
   const origin = koa.get('origin')
-  if (!origin || !koa.req.gatehouse.tenant.settings.allowed_origins.includes(origin)) return next()
+  const { settings } = koa.req.gatehouse.tenant
+  // An app that is not registered yet cannot have been allowed.
+  const registers = settings.dynamic_registration !== 'off' && /^\/oauth\/register(\/|$)/.test(koa.path)
+  if (!origin || !(registers || settings.allowed_origins.includes(origin))) return next()
   koa.set('Access-Control-Allow-Origin', origin)
   if (koa.method !== 'OPTIONS' || !koa.get('access-control-request-method')) {
     koa.set('Access-Control-Expose-Headers', EXPOSED)

@@ -9,6 +9,7 @@ import { deviceToken } from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
 import { DEFAULT_TENANT } from '../domain/ids.ts'
+import { registrationTokenOf } from '../domain/registration/tokens.ts'
 import type { Kernel } from '../kernel/bind.ts'
 import { Failure, fail } from '../kernel/errors.ts'
 import type { Auth } from '../kernel/operation.ts'
@@ -29,6 +30,7 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
       userAgent: koa.get('user-agent').slice(0, 400),
       locales: (koa.acceptsLanguages() || []).filter((tag) => /^[A-Za-z0-9-]{1,35}$/.test(tag)),
       deviceToken: deviceToken(out, tenant, koa.req),
+      registrationToken: registrationTokenOf(koa.get('authorization')),
       cookie: (name) => koa.cookies.get(name),
     },
     reply: { cookies: [] },

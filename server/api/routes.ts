@@ -16,10 +16,19 @@ import * as passkeys from './passkeys.ts'
 import * as password from './password.ts'
 import * as passwordPolicy from './password-policy.ts'
 import * as profile from './profile.ts'
+import * as registration from './registration.ts'
 import * as sessions from './sessions.ts'
 import * as social from './social.ts'
 import * as ssoLogin from './sso-login.ts'
 import * as webhooks from './webhooks.ts'
+
+/** RFC 7591 and 7592: apps register and manage themselves. */
+export const oauthRows: Row[] = [
+  row('POST', '/oauth/register', registration.register, { status: 201 }),
+  row('GET', '/oauth/register/{id}', registration.read),
+  row('PUT', '/oauth/register/{id}', registration.replace),
+  row('DELETE', '/oauth/register/{id}', registration.remove, { status: 204 }),
+]
 
 export const v1Rows: Row[] = [
   row('POST', '/v1/auth/register', auth.register, { status: 201 }),

@@ -1,7 +1,16 @@
 /** OAuth clients by RFC 7591's names. The one way to make, change and delete one, whoever asks and however it is spelled. */
-import { randomToken } from '../../adapters/sealing.ts'
+import { randomToken, sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
-import { type ClientMetadata, type ClientView, changeable, find, merged, stored, view } from './clients/rows.ts'
+import {
+  type ClientMetadata,
+  type ClientView,
+  changeable,
+  find,
+  merged,
+  stored,
+  view,
+  withoutNulls,
+} from './clients/rows.ts'
 import {
   assertMayManage,
   assertNoMoreThan,
@@ -35,13 +44,17 @@ export interface NewClient {
   clientSecret?: string | undefined
   policy: ClientPolicy
   metadata: ClientMetadata
+  /** How it came; by an administrator where absent. */
+  origin?: 'request' | 'registration'
+  /** By which it manages itself (RFC 7592). */
+  registrationToken?: string
 }
 
 /** CONFLICT when client_id is taken; ACCESS_DENIED for one that may do more than the caller. */
 export async function create(ctx: Context, input: NewClient): Promise<ClientView> {
   const { policy } = input
   const clientId = input.clientId ?? randomToken(16)
-  const metadata: ClientMetadata = defaults(stored(input.metadata))
+  const metadata: ClientMetadata = defaults(withoutNulls(stored(input.metadata)))
   assertNoMoreThan(ctx, metadata, policy.firstParty)
   if (input.clientSecret) checkSecret(input.clientSecret, metadata)
   const secret = isConfidential(metadata) ? (input.clientSecret ?? randomToken()) : undefined
@@ -58,13 +71,15 @@ export async function create(ctx: Context, input: NewClient): Promise<ClientView
       require_pkce: requirePkce,
       access_token_format: policy.accessTokenFormat ?? 'jwt',
       ...ours(ctx, policy),
+      origin: input.origin ?? 'admin',
+      registration_token_hash: input.registrationToken ? sha256(input.registrationToken) : null,
     })
     .onConflict(['tenant_id', 'client_id'])
     .ignore()
     .returning('*')
   if (!row) throw fail('CONFLICT', 'There is a client with this client_id already')
   if (secret) await store(ctx, row.id, secret)
-  ctx.event('client.created', { clientId, data: { name: metadata.client_name } })
+  ctx.event('client.created', { clientId, data: { name: metadata.client_name, origin: row.origin } })
   return { ...view(row), ...(secret && { clientSecret: secret, clientSecretExpiresAt: 0 }) }
 }
 

@@ -81,6 +81,8 @@ export interface RequestInfo {
   /** Preferred languages, best first. */
   locales: string[]
   cookie(name: string): string | undefined
+  /** A bearer token about registering clients (RFC 7591, 7592), which stands for nobody. */
+  registrationToken?: string | undefined
   /** The secret by which this browser or app is known again: a cookie, or X-Device-Token. */
   deviceToken?: string | undefined
 }

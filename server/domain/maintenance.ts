@@ -13,6 +13,7 @@ const rules: { table: string; where: string }[] = [
   { table: 'sessions', where: `expires_at < now() - interval '30 days'` },
   { table: 'secrets', where: `expires_at < now() - interval '${DAY}'` },
   { table: 'login_attempts', where: `expires_at < now() - interval '1 hour'` },
+  { table: 'initial_access_tokens', where: `expires_at < now() - interval '30 days'` },
   { table: 'login_counters', where: `expires_at < now()` },
   // Kept a while after their end, so that their owner can look back.
   { table: 'api_keys', where: `least(revoked_at, expires_at) < now() - interval '90 days'` },

@@ -86,6 +86,22 @@ export const definitions = {
     [] as string[],
     'Browser origins that may call the API',
   ),
+  dynamic_registration: define(
+    oneOf(['off', 'token', 'open']),
+    'off',
+    'Whether apps may register themselves (RFC 7591): with an initial access token, or anybody',
+    true,
+  ),
+  dynamic_registration_quota: define(
+    integer({ minimum: 0, maximum: 100_000 }),
+    1000,
+    'Most clients that registered themselves',
+  ),
+  dynamic_registration_scopes: define(
+    array(string({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,200}$' }), { maxItems: 100 }),
+    ['openid', 'profile', 'email', 'phone', 'address', 'offline_access'],
+    'Scopes that clients which register themselves may get; permissions of this API are never among them',
+  ),
   support_url: define(
     string({ pattern: '^(https?://.*)?$' }),
     '',

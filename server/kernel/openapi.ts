@@ -61,10 +61,12 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
   const answer = {
     description: 'Success',
     ...(op.limit && { headers: limitHeaders }),
-    content: {
-      'application/json': { schema: refer(success(surface, row)) },
-      ...Object.fromEntries((op.downloads ?? []).map((type) => [type, { schema: { type: 'string' } }])),
-    },
+    ...(row.status !== 204 && {
+      content: {
+        'application/json': { schema: refer(success(surface, row)) },
+        ...Object.fromEntries((op.downloads ?? []).map((type) => [type, { schema: { type: 'string' } }])),
+      },
+    }),
   }
   return {
     operationId: `${surface.id}_${row.method.toLowerCase()}${row.path.replace(/[^A-Za-z0-9]+/g, '_')}`,
@@ -99,7 +101,7 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
                 type: 'object',
                 properties: Object.fromEntries(rest),
                 ...(required.length && { required }),
-                additionalProperties: false,
+                additionalProperties: op.input.additionalProperties,
               }),
               ...(op.example !== undefined && { example: spelled(surface, op.example) }),
             },
@@ -157,11 +159,10 @@ function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json
     const list = byStatus[statusOf[code]] ?? []
     byStatus[statusOf[code]] = [...list, code]
   }
-  const type = surface.id === 'sso' ? 'application/json' : 'application/problem+json'
   return Object.fromEntries(
     Object.entries(byStatus).map(([status, list]) => [
       status,
-      { description: list.join(', '), content: { [type]: { schema: refer(surface.failSchema) } } },
+      { description: list.join(', '), content: { [surface.failType]: { schema: refer(surface.failSchema) } } },
     ]),
   )
 }

@@ -35,6 +35,8 @@ export interface Surface {
   /** `method` is the request's, since sso-api names faults by it. */
   fail(failure: Failure, requestId: string, method: string): { type: string; body: unknown }
   failSchema: Json
+  /** Media type of failures. */
+  failType: string
   rows: Row[]
 }
 

@@ -39,7 +39,7 @@ export function createAuthenticate(): Authenticate {
     if (!header) return null
     const [scheme, token, more] = header.split(' ')
     // Basic belongs to clients (RFC 6749 2.3.1); operations that take it read it themselves.
-    if (scheme?.toLowerCase() === 'basic') return null
+    if (scheme?.toLowerCase() === 'basic' || ctx.request.registrationToken) return null
     if (scheme?.toLowerCase() !== 'bearer' || !token || more !== undefined)
       throw unauthorized('Send Authorization: Bearer <access token>')
     if (apiKeys.looksLikeKey(token)) return keyActor(await usedKey(ctx, token))

@@ -11,6 +11,7 @@ import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { insertEvents } from '../domain/events.ts'
 import { newId } from '../domain/ids.ts'
+import { registrationEndpoint } from '../domain/registration.ts'
 import { ownScopes } from '../domain/scopes.ts'
 import { readText } from '../kernel/body.ts'
 import { Failure } from '../kernel/errors.ts'
@@ -255,7 +256,11 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'client_secret_jwt', 'private_key_jwt', 'none'],
     pkce: { required: (_ctx: unknown, client: any) => client.record.requirePkce || client.clientAuthMethod === 'none' },
     subjectTypes: ['public'],
-    discovery: { service_documentation: `${config.publicUrl}/docs`, ui_locales_supported: ['en', 'de'] },
+    discovery: {
+      service_documentation: `${config.publicUrl}/docs`,
+      ui_locales_supported: ['en', 'de'],
+      ...(settings.dynamic_registration !== 'off' && { registration_endpoint: registrationEndpoint(tenant) }),
+    },
     conformIdTokenClaims: true,
     fetch: (url: string | URL, options: any) => out.outbound.fetch(String(url), options),
     features: {

@@ -17,5 +17,6 @@ export const plain = (rows: Row[]): Surface => ({
   okSchema: (json: Json) => json,
   fail: problem,
   failSchema: problemSchema,
+  failType: 'application/problem+json',
   rows,
 })

@@ -50,6 +50,7 @@ export const sso = (rows: Row[]): Surface => ({
       },
     },
   }),
+  failType: 'application/json',
   failSchema: {
     type: 'object',
     title: 'SsoFailure',

@@ -10,6 +10,7 @@ export async function walkClients(app: TestApp, ok: Ok): Promise<void> {
   await walkRealm(go)
   await walkRoles(go)
   await walkServiceAccount(go)
+  await walkRegistration(app, go, ok)
 }
 
 type Go = (method: string, path: string, body?: unknown) => Promise<any>
@@ -51,4 +52,19 @@ async function walkServiceAccount(go: Go): Promise<void> {
   await go('POST', at, { role: 'user' })
   await go('GET', at)
   await go('DELETE', `${at}/user`)
+}
+
+async function walkRegistration(app: TestApp, go: Go, ok: Ok): Promise<void> {
+  await go('PATCH', '/v1/admin/settings/dynamic_registration', { value: 'token' })
+  const made = await go('POST', '/v1/admin/initial-access-tokens', { name: 'walk' })
+  await go('GET', '/v1/admin/initial-access-tokens')
+  const body = { client_name: 'Walk', redirect_uris: ['https://walk.example.com/cb'] }
+  const app1 = await ok('POST', '/oauth/register', { token: made.token, body })
+  const token = app1.registration_access_token
+  const at = `/oauth/register/${app1.client_id}`
+  await ok('GET', at, { token })
+  await ok('PUT', at, { token, body: { ...body, client_id: app1.client_id } })
+  const gone = await app.call('DELETE', at, { token })
+  if (gone.status !== 204) throw new Error(`DELETE ${at} answered ${gone.status}`)
+  await go('DELETE', `/v1/admin/initial-access-tokens/${made.id}`)
 }

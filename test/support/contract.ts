@@ -51,6 +51,10 @@ export function breachOf(
     if (!Object.keys(sample.content).includes(media)) return `${method} ${bare} answered ${kind}`
     return undeclared(found.responses, status)
   }
+  if (status === 204 && promised && body === '') {
+    succeeded.add(`${method} ${found.test.source}`)
+    return undefined
+  }
   const content = promised?.content?.[media]
   if (!content) return `${method} ${bare} answered ${kind}, which is not documented`
   let validate = found.compiled.get(kind)

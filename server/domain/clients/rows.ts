@@ -62,7 +62,8 @@ export const stored = (metadata: ClientMetadata): ClientMetadata =>
       .map(([key, value]) => [snake(key), value]),
   )
 
-const withoutNulls = (value: object) => Object.fromEntries(Object.entries(value).filter(([, v]) => v !== null))
+export const withoutNulls = (value: object): ClientMetadata =>
+  Object.fromEntries(Object.entries(value).filter(([, v]) => v !== null))
 
 /** Absent keys stay, null removes, of one key or of all. */
 export const merged = (current: object, change: Record<string, unknown> | null | undefined): Record<string, unknown> =>

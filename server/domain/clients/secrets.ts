@@ -1,5 +1,6 @@
 /** Secrets of clients: shown once, sealed at rest; two may live while one replaces the other. */
-import { randomToken } from '../../../adapters/sealing.ts'
+import { timingSafeEqual } from 'node:crypto'
+import { randomToken, sha256 } from '../../../adapters/sealing.ts'
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { secretPlace } from '../directory.ts'
@@ -11,6 +12,18 @@ const secretsOf = (ctx: Context, client: string) => ctx.db('client_secrets').whe
 
 export const hasSecret = async (ctx: Context, client: string): Promise<boolean> =>
   (await secretsOf(ctx, client).first('id')) !== undefined
+
+/** Whether it is one of the live secrets. */
+export async function matches(ctx: Context, client: string, secret: string): Promise<boolean> {
+  const rows = await live(ctx, client)
+  const open = rows.map((row) => ctx.out.sealing.open(row.secret_encrypted, secretPlace(ctx.tenant.id, row.id)))
+  return open.some((one) => timingSafeEqual(sha256(one.toString()), sha256(secret)))
+}
+
+const live = (ctx: Context, client: string) =>
+  secretsOf(ctx, client)
+    .where((q) => q.whereNull('expires_at').orWhere('expires_at', '>', ctx.db.fn.now()))
+    .orderBy('created_at', 'desc')
 
 export async function store(ctx: Context, client: string, secret: string): Promise<void> {
   const id = newId()
@@ -68,9 +81,7 @@ export async function metadata(
   id: string,
 ): Promise<{ clientId: string; secrets: { id: string; createdAt: Date; expiresAt: Date | null }[] }> {
   const row = await find(ctx, id)
-  const rows = await secretsOf(ctx, row.id)
-    .where((q) => q.whereNull('expires_at').orWhere('expires_at', '>', ctx.db.fn.now()))
-    .orderBy('created_at', 'desc')
+  const rows = await live(ctx, row.id)
   return {
     clientId: row.client_id,
     secrets: rows.map((s) => ({ id: s.id, createdAt: s.created_at, expiresAt: s.expires_at })),
