@@ -1,5 +1,6 @@
 /** Administering people: list, create, see, change, remove. People see and change themselves by the same operations. */
 import { Done, done, Password, personNames } from '../server/api/shapes.ts'
+import { visible } from '../server/domain/attribute-schema.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import * as roles from '../server/domain/roles.ts'
 import { exportUsers, FORMATS } from '../server/domain/user-admin/export.ts'
@@ -63,6 +64,13 @@ const filters = {
   createdBefore: optional(instant()),
   lastLoginAfter: optional(instant()),
   lastLoginBefore: optional(instant()),
+}
+
+/** People look at themselves by the same operations, and see the attributes that are theirs to see. */
+const seen = (ctx: Context, row: people.ManagedRow) => {
+  const view = managedView(row)
+  if (ctx.actor!.permissions.has('users:read')) return view
+  return { ...view, attributes: visible(ctx.tenant.settings.user_attributes_schema, view.attributes) }
 }
 
 export const list = operation({
@@ -152,7 +160,7 @@ export const get = operation({
   input: object({ id: uuid() }),
   output: ManagedUser,
   version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
-  run: async (ctx, { id }) => managedView(await people.get(ctx, id)) as any,
+  run: async (ctx, { id }) => seen(ctx, await people.get(ctx, id)) as any,
 })
 
 export const create = operation({
@@ -196,7 +204,7 @@ export const update = operation({
   example: { givenName: 'Ada', familyName: 'Lovelace' },
   output: ManagedUser,
   version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
-  run: async (ctx, { id, ...change }) => managedView(await people.update(ctx, id, named(change))) as any,
+  run: async (ctx, { id, ...change }) => seen(ctx, await people.update(ctx, id, named(change))) as any,
 })
 
 export const updateAttributes = operation({

@@ -1,4 +1,5 @@
 /** The caller's own profile. */
+import { visible } from '../domain/attribute-schema.ts'
 import { type Context, operation, type UserRow } from '../domain/context.ts'
 import * as users from '../domain/users.ts'
 import {
@@ -70,7 +71,7 @@ async function profileOf(ctx: Context, user: UserRow) {
     lastName: user.family_name,
     emailVerified: user.email_verified_at !== null,
     provider: identity?.provider ?? 'local',
-    metadata: user.attributes,
+    metadata: visible(ctx.tenant.settings.user_attributes_schema, user.attributes),
     organizations: [],
     authorization: {
       keycloakRoles: ctx.actor!.roles,
@@ -108,7 +109,7 @@ export const updateComplete = operation({
   async run(ctx, input) {
     const { userId } = ctx.actor!
     const user = await users.updateProfile(ctx, userId!, { givenName: input.firstName, familyName: input.lastName })
-    return profileOf(ctx, input.metadata ? await users.mergeAttributes(ctx, userId!, input.metadata) : user)
+    return profileOf(ctx, input.metadata ? await users.mergeAttributes(ctx, userId!, input.metadata, 'self') : user)
   },
 })
 

@@ -4,6 +4,7 @@
  */
 import { Readable } from 'node:stream'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
+import { visible } from './attribute-schema.ts'
 import type { Context } from './context.ts'
 
 const BATCH = 500
@@ -112,6 +113,7 @@ async function* written(ctx: Context, userId: string): AsyncGenerator<string> {
     .where({ 'u.tenant_id': ctx.tenant.id, 'u.user_id': userId })
     .orderBy('r.name')
     .select('r.name', 'u.created_at')
+  account.attributes = visible(ctx.tenant.settings.user_attributes_schema, account.attributes)
   const head = { exported_at: new Date(), issuer: ctx.tenant.issuer, account, roles }
   yield JSON.stringify(head).slice(0, -1)
   for (const section of sections) {

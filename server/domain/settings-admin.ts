@@ -3,7 +3,7 @@ import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
-import { definitions, type SettingKey } from './settings.ts'
+import { checks as closer, definitions, type SettingKey } from './settings.ts'
 
 export interface SettingView {
   key: string
@@ -108,7 +108,11 @@ export async function change(ctx: Context, wanted: Record<string, unknown>): Pro
 function problem(key: string, value: unknown): { field: string; message: string }[] {
   if (!isKey(key)) throw fail('NOT_FOUND', `No such setting: ${key}`)
   const check = checks.get(key)!
-  if (value === null || check(value)) return []
+  if (value === null) return []
+  if (check(value)) {
+    const message = closer[key]?.(value)
+    return message === undefined ? [] : [{ field: key, message }]
+  }
   const error = check.errors?.[0]
   const field = `${key}${error?.instancePath.replaceAll('/', '.') ?? ''}`
   const allowed = error?.keyword === 'enum' ? `must be one of ${error.params.allowedValues.join(', ')}` : error?.message

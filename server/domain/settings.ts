@@ -1,5 +1,6 @@
 /** Every tenant setting by key: its schema, default and meaning. Public ones may be read by anybody. */
-import { array, boolean, integer, oneOf, type Schema, type Static, string } from '../kernel/schema.ts'
+import { anything, array, boolean, integer, oneOf, record, type Schema, type Static, string } from '../kernel/schema.ts'
+import { schemaProblem } from './attribute-schema.ts'
 
 const define = <S extends Schema>(schema: S, fallback: Static<S>, description: string, isPublic = false) => ({
   schema,
@@ -81,6 +82,11 @@ export const definitions = {
     730,
     'Days after which events (audit log, login history) are deleted',
   ),
+  user_attributes_schema: define(
+    record(anything()),
+    {} as Record<string, unknown>,
+    'JSON Schema of the attributes of people; {} allows any',
+  ),
   allowed_origins: define(
     array(string({ format: 'uri', pattern: '^https?://[^/]+$' }), { maxItems: 100 }),
     [] as string[],
@@ -109,6 +115,11 @@ export const definitions = {
     true,
   ),
 } as const
+
+/** What a JSON Schema cannot say of a value: answers what is wrong with it. */
+export const checks: Partial<Record<keyof typeof definitions, (value: unknown) => string | undefined>> = {
+  user_attributes_schema: schemaProblem,
+}
 
 export type SettingKey = keyof typeof definitions
 export type Settings = { [K in SettingKey]: (typeof definitions)[K]['fallback'] }

@@ -64,7 +64,7 @@ export async function create(ctx: Context, input: NewPerson, hash: string | unde
   const values = { nickname, picture, zoneinfo, ...(input.enabled === false && { status: 'disabled' }) }
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   if (Object.keys(given).length > 0) await row(ctx, user.id).update(given)
-  if (input.attributes) await users.mergeAttributes(ctx, user.id, input.attributes)
+  if (input.attributes) await users.mergeAttributes(ctx, user.id, input.attributes, 'administrator')
   if (input.invite) invite(ctx, user.id)
   return get(ctx, user.id)
 }
@@ -108,7 +108,7 @@ export async function update(ctx: Context, id: string, change: PersonChange): Pr
     }
     ctx.event('user.updated', { userId: id, data: { fields: ['email'] } })
   }
-  if (attributes) await users.mergeAttributes(ctx, id, attributes)
+  if (attributes) await users.mergeAttributes(ctx, id, attributes, 'administrator')
   if (enabled !== undefined) await setEnabled(ctx, id, enabled)
   return get(ctx, id)
 }

@@ -2,6 +2,7 @@
 import type { Db } from '../../adapters/knex.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { fail } from '../kernel/errors.ts'
+import { attributeProblem } from './attribute-schema.ts'
 import type { Context, UserRow } from './context.ts'
 import { newId, ROLE } from './ids.ts'
 
@@ -99,12 +100,25 @@ export async function updateProfile(ctx: Context, userId: string, change: Profil
 
 export const MAX_ATTRIBUTES = 16 * 1024
 
-/** Merges into the person's free attributes; null removes a key. VALIDATION_ERROR past 16 KiB in all. */
-export async function mergeAttributes(ctx: Context, userId: string, change: Record<string, unknown>): Promise<UserRow> {
+/**
+ * Merges into the person's attributes; null removes a key. VALIDATION_ERROR past 16 KiB in all, and for what the tenant's
+ * user_attributes_schema does not allow whoever changes them.
+ */
+export async function mergeAttributes(
+  ctx: Context,
+  userId: string,
+  change: Record<string, unknown>,
+  by: 'self' | 'administrator',
+): Promise<UserRow> {
   const row = await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: userId }).forUpdate().first('attributes')
   if (!row) throw fail('NOT_FOUND', 'No such user')
   const merged: Record<string, unknown> = { ...row.attributes, ...change }
   for (const key of Object.keys(merged)) if (merged[key] === null) delete merged[key]
+  const wrong = attributeProblem(ctx.tenant.settings.user_attributes_schema, merged, Object.keys(change), by)
+  if (wrong) {
+    const detail = { field: `attributes.${wrong.field}`, message: wrong.message }
+    throw fail('VALIDATION_ERROR', `${detail.field} ${detail.message}`, { details: [detail] })
+  }
   const text = JSON.stringify(merged)
   if (text.length > MAX_ATTRIBUTES) throw fail('VALIDATION_ERROR', 'metadata is larger than 16 KiB')
   const [user] = await ctx

@@ -1,4 +1,5 @@
 /** New people of an import, with their roles and what they prove themselves with. */
+import { attributeProblem } from '../attribute-schema.ts'
 import type { Context } from '../context.ts'
 import { totpRow } from '../factors/totp.ts'
 import { newId, ROLE } from '../ids.ts'
@@ -9,7 +10,7 @@ import type { Options } from './store.ts'
 
 /** Ends all works but those whose address was taken in the meantime. */
 export async function create(ctx: Context, works: Work[], options: Options): Promise<void> {
-  const free = await withFreeIds(ctx, works)
+  const free = (await withFreeIds(ctx, works)).filter((work) => fitsSchema(ctx, work))
   if (free.length === 0) return
   const ids = new Map(free.map((work) => [work.id ?? newId(), work]))
   const made = await insertPeople(ctx, ids)
@@ -22,6 +23,15 @@ export async function create(ctx: Context, works: Work[], options: Options): Pro
     work.end('created', id)
   }
 }
+
+function fitsSchema(ctx: Context, work: Work): boolean {
+  const schema = ctx.tenant.settings.user_attributes_schema
+  const wrong = attributeProblem(schema, given(work), Object.keys(work.attributes), 'administrator')
+  if (wrong) refuse(work, `attributes.${wrong.field}`, wrong.message)
+  return !wrong
+}
+const given = ({ attributes }: Work) =>
+  Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== null))
 
 type Made = [id: string, work: Work]
 
@@ -46,7 +56,7 @@ async function insertPeople(ctx: Context, ids: Map<string, Work>): Promise<Made[
     email_key: work.key,
     email_verified: work.emailVerified === true,
     phone_verified: work.phoneVerified === true,
-    attributes: Object.fromEntries(Object.entries(work.attributes).filter(([, value]) => value !== null)),
+    attributes: given(work),
     status: work.enabled === false ? 'disabled' : 'active',
     created_at: work.createdAt,
   }))

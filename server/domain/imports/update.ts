@@ -2,6 +2,7 @@
  * People an import meets who exist: profile, verification, status and attributes are merged and roles added. What they prove
  * themselves with is theirs and stays: an import is no way into an account.
  */
+import { type AttributeSchema, attributeProblem } from '../attribute-schema.ts'
 import { assertHolds } from '../authority.ts'
 import type { Context } from '../context.ts'
 import { type ManagedRow, setEnabled } from '../user-admin.ts'
@@ -19,7 +20,8 @@ export async function update(ctx: Context, works: Work[], existing: Map<string, 
   const changes = managed
     .filter(({ ended }) => !ended)
     .map((work) => ({ work, before: existing.get(work.key)!, fields: [] as string[] }))
-  const rows = changes.map(mergedRow)
+  const { user_attributes_schema: schema } = ctx.tenant.settings
+  const rows = changes.map((change) => mergedRow(change, schema))
   await writeRows(
     ctx,
     rows.filter((row, i) => row !== undefined && changes[i]!.fields.length > 0),
@@ -66,7 +68,7 @@ async function managedOnly(ctx: Context, works: Work[], existing: Map<string, Ex
 }
 
 /** The columns as they shall be; notes in `fields` which are new. Undefined, and ended, where they cannot be. */
-function mergedRow({ work, before, fields }: Change): Record<string, unknown> | undefined {
+function mergedRow({ work, before, fields }: Change, schema: AttributeSchema): Record<string, unknown> | undefined {
   const after: Record<string, unknown> = { id: before.id }
   for (const name of PROFILE) {
     const value = work.profile[name]
@@ -78,6 +80,12 @@ function mergedRow({ work, before, fields }: Change): Record<string, unknown> | 
   const text = JSON.stringify(attributes)
   if (text.length > MAX_ATTRIBUTES) {
     refuse(work, 'attributes', 'are larger than 16 KiB together with those there are', before.id)
+    fields.length = 0
+    return undefined
+  }
+  const wrong = attributeProblem(schema, attributes, Object.keys(work.attributes), 'administrator')
+  if (wrong) {
+    refuse(work, `attributes.${wrong.field}`, wrong.message, before.id)
     fields.length = 0
     return undefined
   }
