@@ -37,13 +37,15 @@ export async function migrateJobs(databaseUrl: string): Promise<void> {
 /** Runs jobs in this process until stop(). Crontab lines name tasks that run by the clock. */
 export async function startJobs(options: {
   databaseUrl: string
-  tasks: Record<string, (payload: any, attempt: number) => Promise<void>>
+  /** `stopping` is aborted when this process is about to end: what takes long should come to a point where it can go on later. */
+  tasks: Record<string, (payload: any, attempt: number, stopping: AbortSignal) => Promise<void>>
   crontab: string
   concurrency: number
   log: Logger
   onOutcome?: (task: string, outcome: 'done' | 'failed', seconds: number) => void
 }): Promise<{ stop(): Promise<void> }> {
   const { log, onOutcome } = options
+  const stopping = new AbortController()
   const taskList: Record<string, Task> = Object.fromEntries(
     Object.entries(options.tasks).map(([name, task]) => [
       name,
@@ -51,7 +53,7 @@ export async function startJobs(options: {
         const started = performance.now()
         const note = (outcome: 'done' | 'failed') => onOutcome?.(name, outcome, (performance.now() - started) / 1000)
         try {
-          await task(payload, helpers.job.attempts)
+          await task(payload, helpers.job.attempts, stopping.signal)
           note('done')
         } catch (error) {
           note('failed')
@@ -100,6 +102,7 @@ export async function startJobs(options: {
   return {
     async stop() {
       stopped = true
+      stopping.abort()
       const end = async () => {
         await runner?.stop()
         await running

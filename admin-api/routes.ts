@@ -16,6 +16,7 @@ import * as serviceAccounts from './service-accounts.ts'
 import * as settings from './settings.ts'
 import * as stats from './stats.ts'
 import * as tenants from './tenants.ts'
+import * as userExport from './user-export.ts'
 import * as userRoles from './user-roles.ts'
 import * as security from './user-security.ts'
 import * as users from './users.ts'
@@ -276,7 +277,7 @@ v1Rows.push(
 )
 // Many people at once.
 v1Rows.push(
-  row('GET', '/v1/admin/users/export', users.exportAll),
+  row('GET', '/v1/admin/users/export', userExport.exportAll),
   row('POST', '/v1/admin/users/import', imports.importUsers),
   row('POST', '/v1/admin/users/import/csv', imports.importCsv),
   row('POST', '/v1/admin/imports/auth0', imports.importAuth0),

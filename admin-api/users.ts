@@ -3,7 +3,6 @@ import { Done, done, Password, personNames } from '../server/api/shapes.ts'
 import { visible } from '../server/domain/attribute-schema.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import * as roles from '../server/domain/roles.ts'
-import { exportUsers, FORMATS } from '../server/domain/user-admin/export.ts'
 import { list as listUsers, SORTS } from '../server/domain/user-admin/list.ts'
 import * as people from '../server/domain/user-admin.ts'
 import { fail } from '../server/kernel/errors.ts'
@@ -19,7 +18,6 @@ import {
   oneOf,
   optional,
   record,
-  resource,
   string,
   text,
   uri,
@@ -55,7 +53,7 @@ function named<T extends { firstName?: string | null; lastName?: string | null; 
 }
 
 /** Which people, by properties that indexes answer. */
-const filters = {
+export const filters = {
   q: optional(text(200, { description: 'Beginning of the address, the name or the family name' })),
   status: optional(oneOf(['active', 'disabled', 'locked', 'deleted'])),
   role: optional(text(255, { description: 'id or name of a role held directly' })),
@@ -109,46 +107,8 @@ export const list = operation({
   },
 })
 
-const roleIdsOf = async (ctx: Context, role: string | undefined) =>
+export const roleIdsOf = async (ctx: Context, role: string | undefined) =>
   role === undefined ? [] : [(await roles.find(ctx, role)).id]
-
-const ExportedUser = resource('ExportedUser', {
-  id: uuid(),
-  email: email(),
-  emailVerified: boolean(),
-  givenName: nullable(string()),
-  familyName: nullable(string()),
-  nickname: nullable(string()),
-  phoneNumber: nullable(string()),
-  phoneNumberVerified: boolean(),
-  picture: nullable(string()),
-  locale: nullable(string()),
-  zoneinfo: nullable(string()),
-  status: oneOf(['active', 'disabled', 'deleted']),
-  roles: array(string(), { description: 'Names; of roles of a client its client_id, a slash and the name' }),
-  attributes: record(anything()),
-  createdAt: instant(),
-  updatedAt: instant(),
-  lastLoginAt: nullable(instant()),
-})
-
-export const exportAll = operation({
-  id: 'users.export',
-  summary: 'Export users',
-  description:
-    'All that the filters of the list find, written while it is read. Never what people prove themselves with. An import takes each format back as it is; cells that a spreadsheet would take for a formula get an apostrophe, which the import takes off again.',
-  tag,
-  auth: { permission: 'users:read' },
-  effect: 'read',
-  limit: { name: 'users-export', count: 30, seconds: 3600 },
-  errors: ['NOT_FOUND'],
-  input: object({ format: optional(oneOf(FORMATS, { default: 'json' })), ...filters }),
-  output: object({ users: array(ExportedUser) }),
-  downloads: ['text/csv', 'application/x-ndjson'],
-  async run(ctx, { format = 'json', role, ...filter }): Promise<any> {
-    return exportUsers(ctx, format, { ...filter, roleIds: await roleIdsOf(ctx, role) })
-  },
-})
 
 export const get = operation({
   id: 'users.get',

@@ -1,6 +1,7 @@
 /**
  * `npm run bench`: our whole server on a real PostgreSQL beside bare oidc-provider in memory, in turns.
  * --quick takes less than a minute; --only=refresh,code chooses; --write puts the result into docs/bench.md.
+ * --only=import,users_list makes a million people (with --quick a tenth of that) and reads them, which takes minutes.
  * BENCH_DATABASE_URL uses another PostgreSQL (its database is filled); BENCH_PROFILE=dir writes CPU profiles.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -13,6 +14,7 @@ import { createLogger } from '../adapters/log.ts'
 import { defaultConcurrency } from '../adapters/passwords.ts'
 import { startEmbedded } from '../adapters/postgres.ts'
 import { startSmtp } from '../test/support/smtp.ts'
+import { BULK, bulk, bulkReport } from './bulk.ts'
 import { postmasterOf } from './cpu.ts'
 import { compare, compareLogin, type Plan, type Result } from './measure.ts'
 import { LOGIN, operations } from './operations.ts'
@@ -27,6 +29,8 @@ const only = [...flags]
   .split(',')
 const plan: Plan = quick ? { rounds: 3, factor: 1 } : { rounds: 5, factor: 2 }
 const wanted = (id: string) => !only || only.includes(id)
+
+const isBulk = BULK.some((id) => only?.includes(id))
 
 const closing: (() => unknown)[] = []
 const close = async () => {
@@ -47,6 +51,8 @@ async function main(): Promise<void> {
   const smtp = await startSmtp()
   closing.push(() => smtp.close())
   const gatehouse = (hashing: boolean) => startGatehouse({ databaseUrl, ...database, smtpUrl: smtp.url, hashing })
+  if (isBulk) await many(await gatehouse(true))
+  if (isBulk && only?.every((id) => BULK.some((known) => known === id))) return
   const bare = await startBare()
   closing.push(() => bare.stop())
   const results: Result[] = []
@@ -89,7 +95,19 @@ async function main(): Promise<void> {
     cpuComplete: database.postmaster !== undefined,
   })
   console.log(text)
-  if (flags.has('--write')) write(text)
+  if (flags.has('--write')) write('result', text)
+}
+
+/** On a server of its own, which is stopped again. */
+async function many(side: Side): Promise<void> {
+  try {
+    process.stderr.write('many people …\n')
+    const text = bulkReport(await bulk(side, wanted, quick))
+    console.log(text)
+    if (flags.has('--write')) write('bulk', text)
+  } finally {
+    await side.stop()
+  }
 }
 
 async function embedded(): Promise<string> {
@@ -116,8 +134,9 @@ async function inspect(databaseUrl: string): Promise<{ postgres: string; postmas
 }
 
 /** Replaces what stands between the markers. */
-function write(text: string): void {
+function write(marker: 'result' | 'bulk', text: string): void {
   const path = join(import.meta.dirname, '../docs/bench.md')
   const page = readFileSync(path, 'utf8')
-  writeFileSync(path, page.replace(/(<!-- result -->\n)[\s\S]*(<!-- end -->)/, `$1\n${text}\n$2`))
+  const place = new RegExp(`(<!-- ${marker} -->\\n)[\\s\\S]*?(<!-- end -->)`)
+  writeFileSync(path, page.replace(place, `$1\n${text}\n$2`))
 }

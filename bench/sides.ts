@@ -11,6 +11,8 @@ import { connectTo, expectStatus, type Http, ISSUER } from './http.ts'
 
 export interface Side {
   name: 'gatehouse' | 'bare'
+  port: number
+  pid: number
   http: Http
   /** Signs people in and gets tokens of the usual kind. */
   app: Client
@@ -27,7 +29,7 @@ export interface Side {
 
 export const CONCURRENCY = 8
 export const CLIENTS = 500
-const ADMIN = { email: 'root@example.com', password: 'Root-Password-123!' }
+export const ADMIN = { email: 'root@example.com', password: 'Root-Password-123!' }
 const METRICS_TOKEN = randomBytes(24).toString('base64url')
 /** The same for every server on this database in this run. */
 const SECRET_KEY = randomBytes(32).toString('hex')
@@ -58,6 +60,8 @@ export async function startBare(): Promise<Side> {
   const http = connectTo(port, CONCURRENCY)
   return {
     name: 'bare',
+    port,
+    pid: server.pid!,
     http,
     app: client('app', secret),
     readable: client('opaque', secret),
@@ -108,6 +112,8 @@ export async function startGatehouse(options: {
   const { app, services } = await furnish(http)
   return {
     name: 'gatehouse',
+    port,
+    pid: server.pid!,
     http,
     app,
     readable: app,

@@ -115,7 +115,7 @@ function refusals(deps: Deps) {
 }
 
 /** Nothing answered: no such path, or a path with other methods, which are listed (RFC 9110 15.5.6). */
-const LEFT = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE'])
+const LEFT = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE', 'HPE_INVALID_EOF_STATE'])
 
 /** What fails while an answer is sent. A caller who hung up is no fault of ours. */
 function noteLost(deps: Deps, error: NodeJS.ErrnoException): void {

@@ -147,7 +147,9 @@ function hurry(req: IncomingMessage, res: ServerResponse): () => void {
   const { 'content-length': length, 'transfer-encoding': encoding } = req.headers
   if (encoding === undefined && (length === undefined || length === '0')) return () => {}
   const timer = setTimeout(() => {
-    if (!req.complete) req.socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n')
+    if (req.complete) return
+    if (res.headersSent) req.socket.destroy()
+    else req.socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n')
   }, BODY_MS)
   const lift = () => clearTimeout(timer)
   req.once('end', lift)

@@ -42,7 +42,8 @@ export async function runTasks(
       },
       'webhook-catch-up': (payload) => catchUp(out.db, payload),
       'backchannel-logout': (payload) => sendBackchannelLogout(out, providers, payload),
-      import: (payload, attempt) => work(out, oidc, transact, payload as ImportJob, attempt),
+      import: (payload, attempt, stopping) =>
+        work({ out, oidc, within: transact }, payload as ImportJob, { attempt, stopping }),
       'clean-up': async () => {
         // Its statements may take longer than those of requests.
         const db = connect(deps.databaseUrl, { max: 1, patience: 60_000 })

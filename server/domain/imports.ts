@@ -5,19 +5,16 @@ import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
 import { apply } from './imports/batch.ts'
-import { FOREIGN, type Foreign, foreignSource, mapped } from './imports/foreign.ts'
 import { hashesOf } from './imports/hashes.ts'
 import { type Intake, take } from './imports/intake.ts'
 import { announce, end, tryOut } from './imports/job.ts'
-import { type Realm, takePart, takeRealm } from './imports/keycloak-realm.ts'
-import { keycloakUser, type RolesOfGroups } from './imports/keycloak-users.ts'
-import { createReport, type Report } from './imports/report.ts'
-import { csvEntries, guarded, jsonEntries, lineEntries, type Source } from './imports/sources.ts'
+import type { Request } from './imports/requests.ts'
+import { guarded } from './imports/sources.ts'
 import * as store from './imports/store.ts'
 
+export * from './imports/requests.ts'
 export type { Options, Outcome } from './imports/store.ts'
 export { OUTCOMES } from './imports/store.ts'
-export { FOREIGN }
 
 export interface ImportView {
   id: string
@@ -62,92 +59,9 @@ const viewOf = (row: any): ImportView => ({
   finishedAt: row.finished_at,
 })
 
-export interface Request {
-  format: string
-  options: store.Options
-  source: Source
-  report: Report
-  /** What must be there before the people are. */
-  before?: (ctx: Context) => Promise<void>
-}
 export interface Ready extends Request {
   intake: Intake
   hashes: Map<number, string>
-}
-
-type Bytes = AsyncIterable<Buffer>
-
-/** How a body of this media type is read. `options` may be changed by what a JSON body says beside its list. */
-export function ownRequest(bytes: Bytes, type: string, options: store.Options): Request {
-  const common = { options, report: createReport() }
-  if (type === 'text/csv') return { ...common, format: 'csv', source: csvEntries(bytes, options) }
-  if (type === 'application/x-ndjson') return { ...common, format: 'ndjson', source: lineEntries(bytes) }
-  let hasUsers = false
-  const onBeside = (key: string, value: unknown) => setOption(options, key, value)
-  async function* source(): Source {
-    for await (const entries of jsonEntries(bytes, 'users', onBeside)) {
-      hasUsers = true
-      yield entries
-    }
-    if (!hasUsers) throw fail('VALIDATION_ERROR', 'users is required, with at least one in it')
-  }
-  return { ...common, format: 'json', source: source() }
-}
-
-/** Users as another system exports them. */
-export function foreignRequest(format: Foreign, bytes: Bytes, type: string, options: store.Options): Request {
-  const report = createReport()
-  return { format, options, report, source: foreignSource(format, bytes, type, report) }
-}
-
-/** What stands beside the users of a realm may be large as a whole, and is held. */
-const MAX_REALM = 32 * 1024 * 1024
-
-export function keycloakRequest(bytes: Bytes, options: store.Options): Request {
-  const report = createReport()
-  const realm: Realm = {}
-  const groups: RolesOfGroups = new Map()
-  let count = 0
-  const onBeside = (key: string, value: unknown) => {
-    takePart(realm, groups, report, key, value)
-    if (key === 'groups' && count > 0) report.note('roles by groups, which stand behind the users in this file')
-  }
-  async function* users(): Source {
-    for await (const entries of jsonEntries(bytes, 'users', onBeside, MAX_REALM)) {
-      count += entries.length
-      yield entries
-    }
-  }
-  return {
-    format: 'keycloak',
-    options,
-    report,
-    source: mapped(users(), keycloakUser(groups), report),
-    before: (ctx) => takeRealm(ctx, realm, report),
-  }
-}
-
-const switches = ['send_welcome', 'skip_existing', 'update_existing', 'dry_run', 'ignore_unknown'] as const
-
-function setOption(options: store.Options, key: string, value: unknown): void {
-  const name = switches.find((known) => known === key)
-  if (!name) throw fail('VALIDATION_ERROR', `${key.slice(0, 100)} is not a known field`)
-  if (typeof value !== 'boolean') throw fail('VALIDATION_ERROR', `${name} must be boolean`)
-  if (name === 'skip_existing' || name === 'update_existing')
-    options.existing = existingOf(
-      name === 'skip_existing' ? value : options.existing === 'skip',
-      name === 'update_existing' ? value : options.existing === 'update',
-    )
-  else if (name === 'send_welcome') options.sendWelcome = value
-  else if (name === 'dry_run') options.dryRun = value
-  else options.ignoreUnknown = value
-}
-
-/** VALIDATION_ERROR for both. */
-export function existingOf(skip: boolean, update: boolean): store.Options['existing'] {
-  if (skip && update) throw fail('VALIDATION_ERROR', 'skip_existing and update_existing exclude each other')
-  if (update) return 'update'
-  return skip ? 'skip' : 'fail'
 }
 
 /** Before the transaction: reads the body, and hashes passwords of a few rows. */
@@ -168,8 +82,12 @@ export async function prepare(ctx: Context, request: Request): Promise<Ready> {
 export async function begin(ctx: Context, ready: Ready): Promise<ImportView> {
   const { format, options, report, intake, hashes } = ready
   if (intake.importId !== undefined) {
-    await ready.before?.(ctx)
-    await store.enqueue(ctx, intake.importId, options, report.all())
+    await ready.before?.(ctx).catch(async (error) => {
+      // Not in this transaction, which takes everything back.
+      await store.discard({ ...ctx, db: ctx.out.db }, intake.importId!)
+      throw error
+    })
+    await store.enqueue(ctx, intake.importId, { total: intake.total, options, notTaken: report.all() })
     ctx.event('users.import_started', { data: { import: intake.importId, format, total: intake.total } })
     ctx.reply.accepted = true
     return get(ctx, intake.importId)

@@ -102,12 +102,14 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
 export const takesQuery = ({ method, op }: Row): boolean =>
   method === 'GET' || method === 'DELETE' || op.upload !== undefined
 
-/** What is left of a body nobody wants is read and forgotten: a connection closed now would take the answer with it. */
+/** How long (ms) what is left of a body nobody wants is read and forgotten: a connection closed at once would take the answer along. */
+const LEAVE_MS = 10_000
+
 function abandon(koa: KoaContext): void {
   if (koa.req.complete) return
-  koa.set('Connection', 'close')
   koa.req.resume()
-  koa.req.setTimeout(10_000)
+  const timer = setTimeout(() => koa.req.destroy(), LEAVE_MS).unref()
+  koa.req.once('close', () => clearTimeout(timer))
 }
 
 /** The wire schema of a row's input: what the row fills in itself is not asked of the caller. */

@@ -181,6 +181,22 @@ describe('importing users as a job', () => {
     for (const prefix of ['large', 'bad', 'torn']) expect(await count(prefix)).to.equal(0)
   })
 
+  it('does not begin when it was cancelled while its rows came in', async () => {
+    const headers = { authorization: `Bearer ${admin}`, 'content-type': 'application/x-ndjson' }
+    const sent = request(app.url + PATH, { method: 'POST', headers })
+    const answered = new Promise<number>((resolve) => sent.on('response', (answer) => resolve(answer.statusCode!)))
+    sent.write(lines('late', 2000))
+    const receiving = async () => (await app.db('imports').where({ status: 'receiving' }))[0]?.id
+    while (!(await receiving())) await pause(20)
+    const id = await receiving()
+    await app.call('POST', `/v1/admin/imports/${id}/cancel`, { token: admin, body: {} })
+    sent.end(lines('later', 1000))
+    expect(await answered).to.equal(409)
+    expect((await get(id)).status).to.equal('cancelled')
+    expect(await waiting()).to.deep.equal([])
+    expect(await count('late')).to.equal(0)
+  })
+
   it('is forgotten with its results after a month', async () => {
     await app.db('imports').update({ finished_at: app.db.raw(`now() - interval '31 days'`) })
     await purge(app.db)

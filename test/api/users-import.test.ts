@@ -81,9 +81,10 @@ describe('importing users', () => {
         { email: 'costly@hash.example', password_hash: `$2b$31$${'a'.repeat(53)}` },
         { email: 'both@hash.example', password: PASSWORD, password_hash: hashes.bcrypt },
         { email: 'short@hash.example', totp_secret: 'ABC' },
+        { email: 'weak@hash.example', password: 'password' },
       ],
     })
-    expect(answer.body).to.include({ created: 8, failed: 4 })
+    expect(answer.body).to.include({ created: 8, failed: 5 })
     for (const name of [...Object.keys(hashes), 'clear']) {
       const body = { email: `${name}@hash.example`, password: PASSWORD }
       const login = await app.call('POST', '/v1/auth/login', { body, headers: from() })
@@ -104,7 +105,7 @@ describe('importing users', () => {
       headers: where,
     })
     expect(whole.status, JSON.stringify(whole.body)).to.equal(200)
-    for (const name of ['md5', 'costly', 'both', 'short'])
+    for (const name of ['md5', 'costly', 'both', 'short', 'weak'])
       expect(await userOf(`${name}@hash.example`)).to.equal(undefined)
   })
 

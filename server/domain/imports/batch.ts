@@ -6,6 +6,7 @@
 import { Failure } from '../../kernel/errors.ts'
 import type { Problem } from '../../kernel/validate.ts'
 import type { Context } from '../context.ts'
+import { assertStrong } from '../passwords.ts'
 import { emailKey } from '../users.ts'
 import { create } from './create.ts'
 import { resolveRoles } from './roles.ts'
@@ -43,7 +44,7 @@ export async function apply(
   for (const [i, entry] of entries.entries()) {
     const result: Result = { line: entry.line, email: null, outcome: 'failed', userId: null }
     results.push(result)
-    const work = workOf(importId, entry, options, result)
+    const work = workOf(ctx, importId, entry, options, result)
     if (!work) continue
     const hash = hashes.get(i)
     if (hash !== undefined) work.passwordHash = hash
@@ -61,18 +62,18 @@ export async function apply(
   return results
 }
 
-function workOf(importId: string, entry: Entry, options: Options, result: Result): Work | undefined {
-  if (entry.fault !== undefined) {
-    result.errors = [{ field: '', message: entry.fault }]
+function workOf(ctx: Context, importId: string, entry: Entry, options: Options, result: Result): Work | undefined {
+  const refused = (errors: Problem[]) => {
+    result.errors = errors.map(short)
     return undefined
   }
+  if (entry.fault !== undefined) return refused([{ field: '', message: entry.fault }])
   const candidate = candidateOf(entry.row, options.ignoreUnknown)
   const email = (entry.row as { email?: unknown } | null)?.email
-  if (typeof email === 'string') result.email = email.slice(0, 254).replaceAll('\u0000', '')
-  if (Array.isArray(candidate)) {
-    result.errors = candidate
-    return undefined
-  }
+  if (typeof email === 'string') result.email = email.slice(0, 254)
+  if (Array.isArray(candidate)) return refused(candidate)
+  const weak = candidate.password && weakness(ctx, candidate, candidate.password)
+  if (weak) return refused([{ field: 'password', message: weak }])
   return Object.assign(candidate, {
     importId,
     key: emailKey(candidate.email),
@@ -80,9 +81,21 @@ function workOf(importId: string, entry: Entry, options: Options, result: Result
     ended: false,
     end(this: Work, outcome: Outcome, userId: string | null, errors?: Problem[]) {
       this.ended = true
-      Object.assign(result, { outcome, userId, ...(errors && { errors }) })
+      Object.assign(result, { outcome, userId, ...(errors && { errors: errors.map(short) }) })
     },
   })
+}
+
+/** Files can hold names and values of any length. */
+const short = ({ field, message }: Problem): Problem => ({ field: field.slice(0, 100), message: message.slice(0, 300) })
+
+function weakness(ctx: Context, { email, profile }: Candidate, password: string): string | undefined {
+  try {
+    assertStrong(ctx, password, { email, givenName: profile.given_name, familyName: profile.family_name })
+    return undefined
+  } catch (error) {
+    return messageOf(error)
+  }
 }
 
 /** Somebody else may take an address between looking and writing; then it is looked at again. */
@@ -111,8 +124,9 @@ async function find(ctx: Context, works: Work[], lock: boolean): Promise<Map<str
     .where({ tenant_id: ctx.tenant.id })
     .whereNull('deleted_at')
     .whereRaw('email_key = any(?::text[])', [works.map(({ key }) => key)])
-    .orderByRaw('email_key collate "C"')
-  const rows: Existing[] = await (lock ? query.forUpdate() : query)
+  const rows: Existing[] = await (lock
+    ? query.orderByRaw('email_key collate "C"').forUpdate()
+    : query.select('id', 'email_key'))
   return new Map(rows.map((row) => [row.email_key, row]))
 }
 

@@ -17,6 +17,8 @@ const AT_ONCE = { rows: 1000, bytes: 4 * 1024 * 1024, passwords: 20 }
 /** So many are done in one transaction of the job. */
 const CHUNK = { rows: 500, bytes: 2 * 1024 * 1024, passwords: 50 }
 const MOST_ROWS = 1_000_000
+/** After so many rows it is told how many there are so far. */
+const TELL = 10_000
 
 interface Pile {
   entries: Entry[]
@@ -31,10 +33,14 @@ const emptyPile = (): Pile => ({ entries: [], bytes: 0, passwords: 0 })
  */
 export async function take(ctx: Context, source: Source, format: string, options: store.Options): Promise<Intake> {
   let pile = emptyPile()
-  let total = 0
+  let [total, told] = [0, 0]
   let importId: string | undefined
   const flush = async () => {
     if (pile.entries.length > 0) await store.put(ctx, importId!, total - pile.entries.length + 1, pile.entries)
+    if (total - told >= TELL) {
+      told = total
+      await store.touch(ctx, importId!, total)
+    }
     pile = emptyPile()
   }
   try {

@@ -16,26 +16,37 @@ export interface ImportJob {
 /** Runs fn in a transaction and commits events and jobs with it. */
 export type Within = <T>(ctx: Context & Pending, fn: (ctx: Context & Pending) => Promise<T>) => Promise<T>
 
-/** How long (ms) until other imports have a turn. */
-const SLICE_MS = 2000
+/** How long (ms) until another import that waits has a turn. */
+const SLICE_MS = 10_000
+/** graphile-worker takes a job that runs for hours for one whose process is gone. */
+const LONGEST_MS = 600_000
 /** A fault that is no outage ends the import when it came back so often. */
 const TRIES = 5
 
+export interface Worker {
+  out: Outside
+  oidc: OidcPort
+  within: Within
+}
+
 export async function work(
-  out: Outside,
-  oidc: OidcPort,
-  within: Within,
+  { out, oidc, within }: Worker,
   { tenantId, importId }: ImportJob,
-  attempt: number,
+  { attempt, stopping }: { attempt: number; stopping: AbortSignal },
 ): Promise<void> {
   const tenant = await out.directory.byId(tenantId)
-  if (!tenant) return
-  const until = Date.now() + SLICE_MS
-  const row = await store.all({ db: out.db, tenant }).where({ id: importId }).first()
+  const row = tenant && (await store.all({ db: out.db, tenant }).where({ id: importId }).first())
   if (!row) return
   const ctx = contextOf(out, oidc, tenant, row.asked_by)
+  const started = Date.now()
+  const isLast = async (inner: Context) => {
+    const took = Date.now() - started
+    return stopping.aborted || took > LONGEST_MS || (took > SLICE_MS && (await store.othersWait(inner, importId)))
+  }
   try {
-    while (await step(ctx, within, importId, () => Date.now() >= until)) if (Date.now() >= until) return
+    let more = true
+    while (more) more = await step(ctx, within, importId, isLast)
+    await refreshStatistics(ctx, importId)
   } catch (error) {
     if (attempt < TRIES || isOutage(error)) throw error
     out.log.error({ err: error, importId }, 'an import failed')
@@ -43,8 +54,13 @@ export async function work(
   }
 }
 
-/** One chunk. False when there is no more to do now: all are done, it was ended, or the next job takes over. */
-async function step(ctx: Context & Pending, within: Within, id: string, isLast: () => boolean): Promise<boolean> {
+/** One chunk. False when there is no more to do now: all are done, it was ended, or a job that is queued goes on. */
+async function step(
+  ctx: Context & Pending,
+  within: Within,
+  id: string,
+  isLast: (inner: Context) => Promise<boolean>,
+): Promise<boolean> {
   const chunk = await store.next(ctx, id)
   const hashes = chunk && (await hashesOf(ctx, chunk.entries))
   return within(ctx, async (inner) => {
@@ -55,8 +71,7 @@ async function step(ctx: Context & Pending, within: Within, id: string, isLast: 
       await end(inner, id, 'done')
       return false
     }
-    const isWaiting = await store.chunks(inner, id).where({ first: chunk.first }).whereNotNull('data').first('first')
-    if (!isWaiting) return true
+    if (!(await store.isWaiting(inner, id, chunk.first))) return true
     inner.actor = await actorOf(inner, row.asked_by)
     if (!inner.actor.permissions.has('users:write')) {
       await end(inner, id, 'failed', 'Whoever started it may no longer create users')
@@ -64,9 +79,21 @@ async function step(ctx: Context & Pending, within: Within, id: string, isLast: 
     }
     const results = await tryOut(inner, row.options, (tried) => apply(tried, id, chunk.entries, row.options, hashes))
     await store.settle(inner, id, chunk.first, results)
-    if (!isLast()) return true
+    if (!(await isLast(inner))) return true
     await store.later(inner, id)
     return false
+  })
+}
+
+/** So many new people make the planner's idea of the table a wrong one. */
+const MANY = 10_000
+
+/** PostgreSQL would do it within a minute or so; until then lists would be slow. */
+async function refreshStatistics(ctx: Context, id: string): Promise<void> {
+  const row = await store.all(ctx).where({ id, status: 'done' }).where('created', '>=', MANY).first('id')
+  if (!row) return
+  await ctx.db.raw('analyze users, user_roles').catch((error) => {
+    ctx.out.log.warn({ err: error, importId: id }, 'statistics were not refreshed')
   })
 }
 

@@ -93,27 +93,37 @@ function addGroups(found: RolesOfGroups, list: unknown[], report: Report, above 
   }
 }
 
-/** In the caller's transaction. ACCESS_DENIED without roles:write and clients:write, where there are roles and clients. */
+/** Roles and clients of one realm, each a handful of statements. */
+const MOST = 5000
+
+/**
+ * In the caller's transaction. ACCESS_DENIED without roles:write and clients:write, where there are roles and clients;
+ * VALIDATION_ERROR for too many of them.
+ */
 export async function takeRealm(ctx: Context, realm: Realm, report: Report): Promise<void> {
-  const ofRealm = (realm.roles?.realm ?? []).filter(({ name }) => !isBuiltInRole(name) && !isOurs(name))
-  const ofClients = Object.entries(realm.roles?.client ?? {}).filter(
-    ([id, list]) => !isBuiltInClient(id) && list.length > 0,
-  )
   const wanted = (realm.clients ?? []).filter(({ clientId }) => !isBuiltInClient(clientId))
-  if (ofRealm.length + ofClients.length > 0) await assertMay(ctx, 'roles:write')
+  const found = rolesOf(realm)
+  if (wanted.length + found.length > MOST)
+    throw fail('VALIDATION_ERROR', `A realm with more than ${MOST} roles and clients cannot be taken at once`)
+  if (found.length > 0) await assertMay(ctx, 'roles:write')
   if (wanted.length > 0) await assertMay(ctx, 'clients:write')
   for (const client of wanted)
     await attempt(ctx, `client ${client.clientId}`, report, (inner) => takeClient(inner, client, report))
-  for (const role of ofRealm) await attempt(ctx, `role ${role.name}`, report, (inner) => takeRole(inner, role, report))
-  for (const [clientId, list] of ofClients) {
-    for (const role of list)
-      await attempt(ctx, `role ${clientId}/${role.name}`, report, (inner) => takeRole(inner, role, report, clientId))
-  }
-  for (const role of ofRealm) await attempt(ctx, `parts of ${role.name}`, report, (inner) => takeParts(inner, role))
-  for (const [clientId, list] of ofClients) {
-    for (const role of list)
-      await attempt(ctx, `parts of ${clientId}/${role.name}`, report, (inner) => takeParts(inner, role, clientId))
-  }
+  for (const role of found) await attempt(ctx, `role ${role.title}`, report, (inner) => takeRole(inner, role, report))
+  for (const role of found) await attempt(ctx, `parts of ${role.title}`, report, (inner) => takeParts(inner, role))
+}
+
+type Found = RealmRole & { clientId?: string; title: string }
+
+function rolesOf({ roles: all }: Realm): Found[] {
+  const ofRealm = (all?.realm ?? []).filter(({ name }) => !isBuiltInRole(name) && !isOurs(name))
+  const ofClients = Object.entries(all?.client ?? {}).filter(([clientId]) => !isBuiltInClient(clientId))
+  return [
+    ...ofRealm.map((role) => ({ ...role, title: role.name })),
+    ...ofClients.flatMap(([clientId, list]) =>
+      list.map((role) => ({ ...role, clientId, title: `${clientId}/${role.name}` })),
+    ),
+  ]
 }
 
 /** What is refused is taken back by itself, and reported. */
@@ -134,7 +144,8 @@ async function attempt(
 const whereOf = async (ctx: Context, clientId?: string): Promise<roles.Where> =>
   clientId === undefined ? { scopes: ['tenant'] } : clientRoles.ofClient(ctx, clientId)
 
-async function takeRole(ctx: Context, role: RealmRole, report: Report, clientId?: string): Promise<void> {
+async function takeRole(ctx: Context, role: Found, report: Report): Promise<void> {
+  const { clientId } = role
   const where = await whereOf(ctx, clientId)
   const known = await roles.all(ctx, where).where({ name: role.name }).first('id')
   if (known) return
@@ -144,7 +155,7 @@ async function takeRole(ctx: Context, role: RealmRole, report: Report, clientId?
   else await clientRoles.create(ctx, clientId, input)
 }
 
-async function takeParts(ctx: Context, role: RealmRole, clientId?: string): Promise<void> {
+async function takeParts(ctx: Context, role: Found): Promise<void> {
   const parts: string[] = []
   for (const name of role.composites?.realm ?? [])
     if (!isBuiltInRole(name) && !isOurs(name)) parts.push((await roles.find(ctx, name, { scopes: ['tenant'] })).id)
@@ -153,7 +164,7 @@ async function takeParts(ctx: Context, role: RealmRole, clientId?: string): Prom
     const where = await clientRoles.ofClient(ctx, id)
     for (const name of names) parts.push((await roles.find(ctx, name, where)).id)
   }
-  if (parts.length > 0) await composites.add(ctx, role.name, parts, await whereOf(ctx, clientId))
+  if (parts.length > 0) await composites.add(ctx, role.name, parts, await whereOf(ctx, role.clientId))
 }
 
 async function takeClient(ctx: Context, raw: Static<typeof KeycloakClient>, report: Report): Promise<void> {

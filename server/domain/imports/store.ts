@@ -2,7 +2,7 @@
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
 import { addJobs } from '../../../adapters/jobs.ts'
-import { fail } from '../../kernel/errors.ts'
+import { type FailureOptions, fail } from '../../kernel/errors.ts'
 import type { Problem } from '../../kernel/validate.ts'
 import type { Context } from '../context.ts'
 import { newId } from '../ids.ts'
@@ -56,6 +56,8 @@ const unsqueeze = promisify(gunzip)
 export const all = (ctx: Pick<Context, 'db' | 'tenant'>) => ctx.db('imports').where({ tenant_id: ctx.tenant.id })
 export const chunks = (ctx: Pick<Context, 'db' | 'tenant'>, id: string) =>
   ctx.db('import_chunks').where({ tenant_id: ctx.tenant.id, import_id: id })
+
+const waiting = (ctx: Pick<Context, 'db' | 'tenant'>, id: string) => chunks(ctx, id).whereNotNull('data')
 
 const askedBy = ({ actor, request }: Context): AskedBy => ({
   kind: actor!.kind,
@@ -111,19 +113,27 @@ export async function put(ctx: Context, id: string, first: number, entries: Entr
     rows: entries.length,
     data: ctx.out.sealing.seal(packed, placeOf(ctx, id, first)),
   })
-  await all(ctx)
-    .where({ id })
-    .update({ updated_at: ctx.db.fn.now(), total: first + entries.length - 1 })
 }
+
+/** Says that its upload goes on. CONFLICT when it was cancelled. */
+export async function touch(ctx: Context, id: string, total: number): Promise<void> {
+  const found = await all(ctx).where({ id, status: 'receiving' }).update({ updated_at: ctx.db.fn.now(), total })
+  if (found === 0) throw cancelled()
+}
+const cancelled = (options?: FailureOptions) => fail('CONFLICT', 'This import was cancelled', options)
 
 export interface Chunk {
   first: number
   entries: Entry[]
 }
 
+export async function isWaiting(ctx: Context, id: string, first: number): Promise<boolean> {
+  return (await waiting(ctx, id).where({ first }).first('first')) !== undefined
+}
+
 /** The next rows that wait. */
 export async function next(ctx: Context, id: string): Promise<Chunk | undefined> {
-  const row = await chunks(ctx, id).whereNotNull('data').orderBy('first').first('first', 'data')
+  const row = await waiting(ctx, id).orderBy('first').first('first', 'data')
   if (!row) return undefined
   const packed = await unsqueeze(ctx.out.sealing.open(row.data, placeOf(ctx, id, row.first)))
   return { first: row.first, entries: JSON.parse(packed.toString()) }
@@ -174,21 +184,36 @@ export async function record(
     })
 }
 
-/** All rows are here: the job begins. */
-export async function enqueue(ctx: Context, id: string, options: Options, notTaken: NotTaken[]): Promise<void> {
-  await all(ctx)
-    .where({ id })
+/** All rows are here: the job begins. CONFLICT when it was cancelled. */
+export async function enqueue(
+  ctx: Context,
+  id: string,
+  { total, options, notTaken }: { total: number; options: Options; notTaken: NotTaken[] },
+): Promise<void> {
+  const found = await all(ctx)
+    .where({ id, status: 'receiving' })
     .update({
       status: 'queued',
+      total,
       options: JSON.stringify(options),
       not_taken: JSON.stringify(notTaken),
       updated_at: ctx.db.fn.now(),
     })
+  if (found === 0) {
+    await waiting(ctx, id).delete()
+    throw cancelled({ keepWrites: true })
+  }
   await later(ctx, id)
 }
 
 export const later = (ctx: Pick<Context, 'db' | 'tenant'>, id: string) =>
   addJobs(ctx.db, [{ task: 'import', queue: QUEUE, payload: { tenantId: ctx.tenant.id, importId: id } }])
+
+/** Whether an import of any tenant has its rows and is not done. */
+export async function othersWait(ctx: Pick<Context, 'db'>, id: string): Promise<boolean> {
+  const other = await ctx.db('imports').whereIn('status', ['queued', 'running']).whereNot({ id }).first('id')
+  return other !== undefined
+}
 
 /** Ends it; rows that still wait are forgotten. False when it was over already. */
 export async function finish(
@@ -202,9 +227,12 @@ export async function finish(
     .whereIn('status', OPEN)
     .update({ status, error: error ?? null, finished_at: ctx.db.fn.now(), updated_at: ctx.db.fn.now() })
   if (ended === 0) return false
-  await chunks(ctx, id).whereNotNull('data').delete()
+  await waiting(ctx, id).delete()
   return true
 }
 
-/** An upload that did not come to its end leaves nothing. */
-export const discard = (ctx: Context, id: string) => all(ctx).where({ id, status: 'receiving' }).delete()
+/** An upload that did not come to its end leaves nothing; one that was cancelled is still told of. */
+export async function discard(ctx: Context, id: string): Promise<void> {
+  await all(ctx).where({ id, status: 'receiving' }).delete()
+  await waiting(ctx, id).delete()
+}
