@@ -26,6 +26,9 @@ export interface MailData {
   ip?: string
   /** factor-changed: which and how, such as totp-added. */
   what?: string
+  /** client-approved, client-rejected: the app's key; why it was not approved, in an administrator's words. */
+  app?: string
+  reason?: string
   /** webhook-disabled: where it led, and why it ended. */
   host?: string
   why?: 'failing' | 'gone'
@@ -53,6 +56,9 @@ export const mailNames = [
   'invitation',
   'enrol-mfa',
   'webhook-disabled',
+  'client-request',
+  'client-approved',
+  'client-rejected',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -77,6 +83,9 @@ const subjects: Record<MailName, string> = {
   invitation: 'invitation',
   'enrol-mfa': 'enrol',
   'webhook-disabled': 'webhook',
+  'client-request': 'clientRequest',
+  'client-approved': 'clientApproved',
+  'client-rejected': 'clientRejected',
 }
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })
@@ -93,6 +102,7 @@ export function renderMail(name: MailName, locale: string, data: MailData) {
     time: words.duration(data.expires ?? 0),
     provider: data.provider ?? '',
     host: data.host ?? '',
+    app: data.app ?? '',
   }
   const colors = mailColors(data.branding)
   const subject = words.t(`${key}.subject`, vars)
