@@ -5,9 +5,8 @@
 import type { Knex } from 'knex'
 import { addJobs } from '../../../adapters/jobs.ts'
 import type { Outside } from '../context.ts'
-import { insertEvents } from '../events.ts'
+import { insertEvent } from '../events.ts'
 import { firstIdOf } from '../history.ts'
-import { newId } from '../ids.ts'
 
 /** Seconds. Longer than a try can take. */
 const LEASE = 30
@@ -204,9 +203,7 @@ export async function disable(
       .returning(['owner_id', 'url'])
     if (!row) return
     const data = { id: webhook_id, url: row.url, reason }
-    await insertEvents(trx, { id: tenant_id, hasWebhooks: true }, [
-      { id: newId(), type: 'webhook.disabled', userId: row.owner_id, data },
-    ])
+    await insertEvent(trx, tenant_id, { type: 'webhook.disabled', userId: row.owner_id, data })
     if (reason === 'not_allowed') return
     const mail = { tenantId: tenant_id, template: 'webhook-disabled', userId: row.owner_id, locales: [] }
     await addJobs(trx, [{ task: 'mail', payload: { ...mail, host: new URL(row.url).host, why: reason } }])
