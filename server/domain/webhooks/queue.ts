@@ -191,11 +191,12 @@ export async function disable(
       .update({ enabled: false, disabled_reason: reason, updated_at: trx.fn.now() })
       .returning(['owner_id', 'url'])
     if (!row) return
-    const data = { id: webhook_id, url: row.url, reason }
+    const { host } = new URL(row.url)
+    const data = { id: webhook_id, host, reason }
     await insertEvent(trx, tenant_id, { type: 'webhook.disabled', userId: row.owner_id, data })
     if (reason === 'not_allowed') return
     const mail = { tenantId: tenant_id, template: 'webhook-disabled', userId: row.owner_id, locales: [] }
-    await addJobs(trx, [{ task: 'mail', payload: { ...mail, host: new URL(row.url).host, why: reason } }])
+    await addJobs(trx, [{ task: 'mail', payload: { ...mail, host, why: reason } }])
   })
 }
 
