@@ -20,8 +20,9 @@ export interface Courier {
   stop(): Promise<void>
 }
 
-/** How often (ms) to look for what is due. */
+/** How often (ms) to look for what is due; less often where looking itself takes long. */
 const POLL_MS = 500
+const REST = 10
 /** Between two looks, so that what ends together is followed together. */
 const GATHER_MS = 10
 const LAST_TRIES_MS = 5000
@@ -83,12 +84,14 @@ export function startCourier(
       const stirred = new Promise<void>((resolve) => {
         stir = resolve
       })
+      const started = performance.now()
       const found = await look().catch((error) => {
         out.log.debug({ err: error }, 'cannot look for webhooks to send')
         return false
       })
       const waited = new AbortController()
-      if (!found) await Promise.race([stirred, sleep(POLL_MS, undefined, { signal: waited.signal }).catch(() => {})])
+      const pause = Math.max(POLL_MS, (performance.now() - started) * REST)
+      if (!found) await Promise.race([stirred, sleep(pause, undefined, { signal: waited.signal }).catch(() => {})])
       waited.abort()
       await sleep(GATHER_MS)
     }

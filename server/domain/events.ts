@@ -49,6 +49,11 @@ export async function insertEvents(
   await db.raw(sql, [tenant.id, JSON.stringify(rows)])
 }
 
+/** One event outside any request. */
+export const insertEvent = (db: Db, tenantId: string, event: Omit<EventRow, 'id'>): Promise<void> =>
+  // What is known of the tenant there may be old; the statement finds out whether anybody listens.
+  insertEvents(db, { id: tenantId, hasWebhooks: true }, [{ id: newId(), ...event }])
+
 export async function writeJobs(ctx: Context & Pending): Promise<void> {
   await addJobs(
     ctx.db,

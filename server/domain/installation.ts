@@ -5,7 +5,7 @@ import type { Sealing } from '../../adapters/sealing.ts'
 import type { Config } from '../config.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
-import { insertEvents } from './events.ts'
+import { insertEvent } from './events.ts'
 import { DEFAULT_TENANT, newId, ROLE } from './ids.ts'
 import * as passwords from './passwords.ts'
 import { permissions } from './policy.ts'
@@ -119,9 +119,7 @@ async function insertAdmin(trx: Knex.Transaction, email: string, hash: string): 
     .insert([ROLE.user, ROLE.superAdmin].map((role_id) => ({ tenant_id: DEFAULT_TENANT, user_id: id, role_id })))
     .onConflict(['tenant_id', 'user_id', 'role_id'])
     .ignore()
-  await insertEvents(trx, { id: DEFAULT_TENANT, hasWebhooks: true }, [
-    { id: newId(), type: 'installation.first_administrator', userId: id },
-  ])
+  await insertEvent(trx, DEFAULT_TENANT, { type: 'installation.first_administrator', userId: id })
   return id
 }
 

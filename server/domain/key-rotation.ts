@@ -6,7 +6,7 @@
 import type { Db } from '../../adapters/knex.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context, Outside } from './context.ts'
-import { newId } from './ids.ts'
+import { insertEvent } from './events.ts'
 import { type Algorithm, type FreshKey, makeKey, makeKeys, storeKeys } from './keys.ts'
 import { definitions, type Settings } from './settings.ts'
 
@@ -193,8 +193,8 @@ const succeedAll = (out: Outside, db: Db, tenantId: string, fresh: FreshKey[], s
     let made = 0
     for (const key of fresh) {
       if (!(await succeed(trx, out, tenantId, key, { after, settings }))) continue
-      const data = JSON.stringify({ kid: key.kid, alg: key.alg, after, scheduled: true })
-      await trx('events').insert({ tenant_id: tenantId, id: newId(), type: 'key.rotated', data })
+      const data = { kid: key.kid, alg: key.alg, after, scheduled: true }
+      await insertEvent(trx, tenantId, { type: 'key.rotated', data })
       made += 1
     }
     return made

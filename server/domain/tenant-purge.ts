@@ -3,7 +3,8 @@
  * are and what refers to what is read from PostgreSQL's catalogue, so that no table that comes later is forgotten.
  */
 import type { Knex } from 'knex'
-import { DEFAULT_TENANT, newId } from './ids.ts'
+import { insertEvent } from './events.ts'
+import { DEFAULT_TENANT } from './ids.ts'
 
 const BATCH = 5000
 /** Jobs have no column for the tenant, but name it. */
@@ -42,8 +43,8 @@ async function purgeTenant(db: Knex, tenant: { id: string; slug: string }, batch
   rows += await empty(db, JOBS, `payload->>'tenantId' = ?`, tenant.id, batch)
   return db.transaction(async (trx) => {
     if ((await trx('tenants').where({ id: tenant.id }).delete()) === 0) return false
-    const data = JSON.stringify({ tenantId: tenant.id, slug: tenant.slug, rows })
-    await trx('events').insert({ tenant_id: DEFAULT_TENANT, id: newId(), type: 'tenant.purged', data })
+    const data = { tenantId: tenant.id, slug: tenant.slug, rows }
+    await insertEvent(trx, DEFAULT_TENANT, { type: 'tenant.purged', data })
     return true
   })
 }

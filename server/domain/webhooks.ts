@@ -52,14 +52,17 @@ const COLUMNS = [
 
 export const secretPlace = (tenantId: string, id: string): string => `webhooks:${tenantId}:${id}`
 
+const missing = () => fail('NOT_FOUND', 'No such webhook')
+/** Of an address, what an event may say: path and query are often secrets. */
+const hostOf = (url: string) => new URL(url).host
 const all = (ctx: Context) => ctx.db('webhooks').where({ tenant_id: ctx.tenant.id })
 
-/** Their own, and with the permission the tenant-wide ones. */
-function visible(ctx: Context, permission: 'webhooks:read' | 'webhooks:write') {
+/** Their own, and the tenant-wide ones for who may see or change those. */
+function visible(ctx: Context) {
   const { userId, permissions } = ctx.actor!
   return all(ctx).where((q) => {
     q.where({ owner_id: userId!, tenant_wide: false })
-    if (permissions.has(permission)) q.orWhere({ tenant_wide: true })
+    if (permissions.has('webhooks:read') || permissions.has('webhooks:write')) q.orWhere({ tenant_wide: true })
   })
 }
 
@@ -68,7 +71,7 @@ export async function list(
   page: { limit: number; offset: number },
   tenantWide?: boolean,
 ): Promise<{ items: WebhookRow[]; total: number }> {
-  const found = visible(ctx, 'webhooks:read')
+  const found = visible(ctx)
   if (tenantWide !== undefined) found.where({ tenant_wide: tenantWide })
   const [items, [counted]] = await Promise.all([
     found
@@ -84,23 +87,19 @@ export async function list(
 
 /** NOT_FOUND also for what the caller may not see. */
 export async function get(ctx: Context, id: string): Promise<WebhookRow> {
-  const row = await visible(ctx, 'webhooks:read')
+  const row = await visible(ctx)
     .where({ id })
     .first([...COLUMNS])
-  if (!row) throw fail('NOT_FOUND', 'No such webhook')
+  if (!row) throw missing()
   return row
 }
 
 /** One the caller may change: their own, or with webhooks:write a tenant-wide one. ACCESS_DENIED for those they only see. */
 export async function writable(ctx: Context, id: string, lock = false): Promise<WebhookRow> {
-  const found = all(ctx).where({ id })
+  const found = visible(ctx).where({ id })
   const row = await (lock ? found.forUpdate() : found).first([...COLUMNS])
-  const { userId, permissions } = ctx.actor!
-  if (!row || (!row.tenant_wide && row.owner_id !== userId)) throw fail('NOT_FOUND', 'No such webhook')
-  if (row.tenant_wide && !permissions.has('webhooks:write')) {
-    if (!permissions.has('webhooks:read')) throw fail('NOT_FOUND', 'No such webhook')
-    assertHolds(ctx, ['webhooks:write'])
-  }
+  if (!row) throw missing()
+  if (row.tenant_wide) assertHolds(ctx, ['webhooks:write'])
   return row
 }
 
@@ -161,7 +160,10 @@ export async function create(
     })
     .returning([...COLUMNS])
   if (enabled) catchUpLater(ctx, id)
-  ctx.event('webhook.created', { userId: ownerId, data: { id, url, event_types: types, tenant_wide: tenantWide } })
+  ctx.event('webhook.created', {
+    userId: ownerId,
+    data: { id, host: hostOf(url), event_types: types, tenant_wide: tenantWide },
+  })
   return { row, secret }
 }
 
@@ -216,7 +218,7 @@ export async function update(
     .returning([...COLUMNS])
   if (isWoken) catchUpLater(ctx, id)
   const fields = Object.keys(change).filter((key) => change[key as keyof WebhookChange] !== undefined)
-  ctx.event('webhook.updated', { userId: row.owner_id, data: { id, fields, url: row.url } })
+  ctx.event('webhook.updated', { userId: row.owner_id, data: { id, fields, host: hostOf(row.url) } })
   return row
 }
 
@@ -224,7 +226,7 @@ export async function update(
 export async function remove(ctx: Context, id: string): Promise<void> {
   const row = await writable(ctx, id, true)
   await all(ctx).where({ id }).delete()
-  ctx.event('webhook.deleted', { userId: row.owner_id, data: { id, url: row.url } })
+  ctx.event('webhook.deleted', { userId: row.owner_id, data: { id, host: hostOf(row.url) } })
 }
 
 /**

@@ -198,6 +198,8 @@ describe('webhooks', () => {
     expect(await as(root)(own.id), 'not even an administrator').to.deep.equal(hidden)
     expect(await as(acme.boss.accessToken, '/t/acme')(wide.id)).to.deep.equal(hidden)
     expect(await as(viewer.accessToken)(wide.id)).to.deep.equal([200, 403, 403, 200, 403, 403])
+    const [made] = await app.db('events').where({ type: 'webhook.created', user_id: ada.id }).orderBy('id', 'desc')
+    expect(JSON.stringify(made.data), 'paths may be secrets').to.not.include('/ok')
     const [first, second] = await app.db('webhooks').whereIn('id', [own.id, wide.id]).orderBy('id')
     expect([first.description, second.description]).to.deep.equal([null, null])
     const list = async (token: string) =>

@@ -99,6 +99,14 @@ describe('layers', () => {
     expect(readers.filter((file) => !declared.includes(file))).to.deep.equal([])
   })
 
+  it('events are written where webhooks are queued with them: by insertEvents of server/domain/events.ts, or the flush', () => {
+    const writes = /insert into events \(|\(['"]events['"]\)\s*\.insert|\.into\(['"]events['"]\)/
+    const writers = files.filter((file) => writes.test(readFileSync(join(root, file), 'utf8')))
+    expect(writers).to.have.members(['server/domain/events.ts', 'adapters/oidc/flush.ts', 'server/domain/devices.ts'])
+    const parts = readFileSync(join(root, 'server/domain/devices.ts'), 'utf8')
+    expect(parts.match(/insert into events \(/g)!.length).to.equal(parts.match(/isEvent: true/g)!.length)
+  })
+
   it('every file opens with what it owns', () => {
     const silent = files.filter((file) => !/^\/[*/]/.test(readFileSync(join(root, file), 'utf8')))
     expect(silent).to.deep.equal([])

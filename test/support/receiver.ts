@@ -29,7 +29,7 @@ export interface Receiver {
 
 export async function startReceiver(): Promise<Receiver> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), 'serve'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
   const [port, tlsPort] = await new Promise<number[]>((resolve, reject) => {
     child.stdout.once('data', (line) => resolve(JSON.parse(String(line))))
@@ -37,7 +37,7 @@ export async function startReceiver(): Promise<Receiver> {
   })
   // Must not keep a failed test run alive.
   child.unref()
-  ;(child.stdout as Socket).unref()
+  for (const stream of [child.stdin, child.stdout]) (stream as Socket).unref()
   const url = `http://127.0.0.1:${port}`
   const messages = async (path: string) =>
     (await (await fetch(`${url}/received?path=${encodeURIComponent(path)}`)).json()) as Message[]
@@ -82,6 +82,8 @@ async function serve(): Promise<void> {
     return (server.address() as AddressInfo).port
   })
   console.log(JSON.stringify(await Promise.all(ports)))
+  // Not without the tests.
+  process.stdin.on('end', () => process.exit()).resume()
 }
 
 type Way = (res: ServerResponse, detail: string, times: number) => unknown

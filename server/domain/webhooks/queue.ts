@@ -4,10 +4,10 @@
  */
 import type { Knex } from 'knex'
 import { addJobs } from '../../../adapters/jobs.ts'
+import { named } from '../../../adapters/knex.ts'
 import type { Outside } from '../context.ts'
-import { insertEvents } from '../events.ts'
+import { insertEvent } from '../events.ts'
 import { firstIdOf } from '../history.ts'
-import { newId } from '../ids.ts'
 
 /** Seconds. Longer than a try can take. */
 const LEASE = 30
@@ -104,7 +104,7 @@ const CLAIM = `with recursive heads as (
   ),
   taken as (
     update webhook_deliveries d set attempts = d.attempts + 1,
-      due_at = now() + make_interval(secs => :lease), sending_until = now() + make_interval(secs => :lease)
+      due_at = now() + make_interval(secs => cast(:lease as float8)), sending_until = now() + make_interval(secs => cast(:lease as float8))
     from picked p where d.tenant_id = p.tenant_id and d.webhook_id = p.webhook_id and d.event_id = p.event_id
     returning d.*
   )
@@ -121,6 +121,7 @@ const CLAIM = `with recursive heads as (
   left join users u on u.tenant_id = l.tenant_id and u.id = l.owner_id
   left join events e on e.tenant_id = taken.tenant_id and e.id = taken.event_id`
 
+/** On a connection of its own while it runs: it may take longer than statements of requests that share one. */
 export async function claim(db: Knex, { busy, ...room }: Room): Promise<Claimed[]> {
   const { rows } = await db.raw(CLAIM, { ...room, busy: JSON.stringify(busy), lease: LEASE })
   return rows
@@ -147,48 +148,35 @@ function pause(step: number, retryAfter = 0): number | undefined {
   return Math.max(planned * (1 + Math.random() / 10), Math.min(retryAfter, LONGEST_PAUSE))
 }
 
+const CONCLUDE = `with d as (
+    update webhook_deliveries set
+      status = $5, sending_until = null, step = step + 1, due_at = now() + make_interval(secs => $6::float8),
+      finished_at = case when $6::float8 is null then now() end, response_status = $7::int, response_body = $8,
+      log = (case when jsonb_array_length(log) >= ${LOGGED} then log - 0 else log end)
+        || jsonb_build_object('at', now(), 'status', $7::int, 'error', $9::text, 'ms', $10::int)
+    where tenant_id = $1 and webhook_id = $2 and event_id = $3 and attempts = $4 and sending_until is not null
+    returning 1),
+  w as (
+    update webhooks set failing_since = case when $5 = 'delivered' then null else now() end
+    where tenant_id = $1 and id = $2 and exists (select from d) and $11::boolean
+      and (failing_since is null) <> ($5 = 'delivered')
+    returning 1)
+  select failing_since < now() - interval '${DISABLED_AFTER_DAYS} days' as hopeless from webhooks
+  where tenant_id = $1 and id = $2 and exists (select from d)`
+
 /** Writes down what came of a try. Nothing is written where the claim has run out and somebody else is at it. */
 export async function conclude(out: Outside, claimed: Claimed, outcome: Outcome): Promise<void> {
   const { tenant_id, webhook_id, event_id, attempts } = claimed
-  const isFailure = outcome.result === 'failed'
+  const { result, status, body, error, ms } = outcome
+  const isFailure = result === 'failed'
   const seconds = isFailure ? pause(claimed.step, outcome.retryAfter) : undefined
-  const { rows } = await out.db.raw(
-    `with d as (
-       update webhook_deliveries set
-         status = :status, sending_until = null, step = step + 1,
-         due_at = now() + make_interval(secs => cast(:pause as float8)),
-         finished_at = case when cast(:pause as float8) is null then now() end,
-         response_status = cast(:responseStatus as int), response_body = :body,
-         log = (case when jsonb_array_length(log) >= ${LOGGED} then log - 0 else log end)
-           || jsonb_build_object('at', now(), 'status', cast(:responseStatus as int), 'error', cast(:error as text), 'ms', cast(:ms as int))
-       where tenant_id = :tenant_id and webhook_id = :webhook_id and event_id = :event_id and attempts = :attempts
-         and sending_until is not null
-       returning 1),
-     w as (
-       update webhooks set failing_since = case when cast(:delivered as boolean) then null else now() end
-       where tenant_id = :tenant_id and id = :webhook_id and exists (select from d) and cast(:answered as boolean)
-         and (failing_since is null) <> cast(:delivered as boolean)
-       returning 1)
-     select failing_since < now() - interval '${DISABLED_AFTER_DAYS} days' as hopeless from webhooks
-     where tenant_id = :tenant_id and id = :webhook_id and exists (select from d)`,
-    {
-      tenant_id,
-      webhook_id,
-      event_id,
-      attempts,
-      status: outcome.result === 'delivered' ? 'delivered' : seconds === undefined ? 'failed' : 'pending',
-      pause: seconds ?? null,
-      responseStatus: outcome.status,
-      body: outcome.body,
-      error: outcome.error,
-      ms: Math.round(outcome.ms),
-      delivered: outcome.result === 'delivered',
-      answered: outcome.result !== 'impossible',
-    },
-  )
+  const becomes = result === 'delivered' ? result : seconds === undefined ? 'failed' : 'pending'
+  const key = [tenant_id, webhook_id, event_id, attempts]
+  const tried = [becomes, seconds ?? null, status, body, error, Math.round(ms), result !== 'impossible']
+  const [row] = await named(out.db, 'webhook_conclude', CONCLUDE, [...key, ...tried])
   if (outcome.result === 'gone') await disable(out, claimed, 'gone')
   // Not with the first failure of an event long after the last one: when all tries of one have failed.
-  else if (isFailure && seconds === undefined && rows[0]?.hopeless) await disable(out, claimed, 'failing')
+  else if (isFailure && seconds === undefined && row?.hopeless) await disable(out, claimed, 'failing')
 }
 
 /** Switches the webhook off and tells its owner, once. */
@@ -203,13 +191,12 @@ export async function disable(
       .update({ enabled: false, disabled_reason: reason, updated_at: trx.fn.now() })
       .returning(['owner_id', 'url'])
     if (!row) return
-    const data = { id: webhook_id, url: row.url, reason }
-    await insertEvents(trx, { id: tenant_id, hasWebhooks: true }, [
-      { id: newId(), type: 'webhook.disabled', userId: row.owner_id, data },
-    ])
+    const { host } = new URL(row.url)
+    const data = { id: webhook_id, host, reason }
+    await insertEvent(trx, tenant_id, { type: 'webhook.disabled', userId: row.owner_id, data })
     if (reason === 'not_allowed') return
     const mail = { tenantId: tenant_id, template: 'webhook-disabled', userId: row.owner_id, locales: [] }
-    await addJobs(trx, [{ task: 'mail', payload: { ...mail, host: new URL(row.url).host, why: reason } }])
+    await addJobs(trx, [{ task: 'mail', payload: { ...mail, host, why: reason } }])
   })
 }
 

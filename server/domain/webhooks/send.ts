@@ -9,7 +9,7 @@ import { type Claimed, disable, type Outcome } from './queue.ts'
 /** Bytes of the answer that are kept. */
 const KEPT = 1024
 
-/** Sends it, within `timeout` ms for everything. Never throws: whatever goes wrong is an outcome. */
+/** Sends it, within `timeout` ms for everything. Whatever goes wrong on the way is an outcome, not an error. */
 export async function send(
   out: Outside,
   claimed: Claimed,
