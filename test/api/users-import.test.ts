@@ -289,6 +289,9 @@ describe('importing users', () => {
     })
     expect(errorsOf(last)[0]).to.include('would leave nobody as super administrator')
     expect(await userOf('root@example.com')).to.include({ status: 'active', nickname: null })
+    const large = { email: eve.email, status: 'active', attributes: { big: 'x'.repeat(16_380) } }
+    expect(outcomes(await send({ users: [large], update_existing: true }))).to.deep.equal(['failed'])
+    expect(await userOf(eve.email)).to.include({ status: 'disabled' })
   })
 
   it('tries a whole file and takes it back', async () => {

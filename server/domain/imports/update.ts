@@ -12,23 +12,21 @@ import { PROFILE } from './rows.ts'
 
 export type Existing = ManagedRow & { email_key: string }
 
-/** Ends all works. The rows are locked. Nothing to change is skipped. */
+/** Ends all works. The rows are locked. Nothing to change is skipped. What may be refused comes before what is written. */
 export async function update(ctx: Context, works: Work[], existing: Map<string, Existing>): Promise<void> {
   const managed = await managedOnly(ctx, works, existing)
-  const switched = new Set<Work>()
-  for (const work of managed) if (await switchStatus(ctx, work, existing.get(work.key)!)) switched.add(work)
-  const changes = managed
-    .filter(({ ended }) => !ended)
-    .map((work) => ({ work, before: existing.get(work.key)!, fields: [] as string[] }))
   const { user_attributes_schema: schema } = ctx.tenant.settings
-  const rows = changes.map((change) => mergedRow(change, schema))
+  const changes = managed.map((work): Change => ({ work, before: existing.get(work.key)!, fields: [] }))
+  for (const change of changes) change.after = mergedRow(change, schema)
+  const switched = new Set<Work>()
+  for (const { work, before } of changes) if (!work.ended && (await switchStatus(ctx, work, before))) switched.add(work)
+  const left = changes.filter(({ work }) => !work.ended)
   await writeRows(
     ctx,
-    rows.filter((row, i) => row !== undefined && changes[i]!.fields.length > 0),
+    left.filter(({ fields }) => fields.length > 0).map(({ after }) => after),
   )
-  const given = await giveRoles(ctx, changes)
-  for (const { work, before, fields } of changes) {
-    if (work.ended) continue
+  const given = await giveRoles(ctx, left)
+  for (const { work, before, fields } of left) {
     const roles = given.get(before.id)
     if (fields.length > 0) ctx.event('user.updated', { userId: before.id, data: { fields, import: work.importId } })
     if (roles) ctx.event('role.assigned', { userId: before.id, data: { roles, import: work.importId } })
@@ -39,6 +37,8 @@ export async function update(ctx: Context, works: Work[], existing: Map<string, 
 interface Change {
   work: Work
   before: Existing
+  after?: Record<string, unknown> | undefined
+  /** Which of its columns are new. */
   fields: string[]
 }
 
@@ -80,13 +80,11 @@ function mergedRow({ work, before, fields }: Change, schema: AttributeSchema): R
   const text = JSON.stringify(attributes)
   if (text.length > MAX_ATTRIBUTES) {
     refuse(work, 'attributes', 'are larger than 16 KiB together with those there are', before.id)
-    fields.length = 0
     return undefined
   }
   const wrong = attributeProblem(schema, attributes, Object.keys(work.attributes), 'administrator')
   if (wrong) {
     refuse(work, `attributes.${wrong.field}`, wrong.message, before.id)
-    fields.length = 0
     return undefined
   }
   if (!sameJson(attributes, before.attributes)) fields.push('attributes')
@@ -128,9 +126,7 @@ async function writeRows(ctx: Context, rows: unknown[]): Promise<void> {
 
 /** Names of the roles that are new to each person. */
 async function giveRoles(ctx: Context, changes: Change[]): Promise<Map<string, string[]>> {
-  const rows = changes
-    .filter(({ work }) => !work.ended)
-    .flatMap(({ work, before }) => work.roleIds.map((role) => ({ user: before.id, role })))
+  const rows = changes.flatMap(({ work, before }) => work.roleIds.map((role) => ({ user: before.id, role })))
   if (rows.length === 0) return new Map()
   const { rows: given } = await ctx.db.raw(
     `with given as (
