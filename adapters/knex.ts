@@ -96,12 +96,21 @@ function count(sql: string): void {
   store.statements.push(sql)
 }
 
-/** Runs a prepared statement: parsed and planned once per connection under `name`. Returns its rows. */
-export async function named<R = any>(db: Db, name: string, text: string, values: unknown[]): Promise<R[]> {
+/**
+ * Runs a prepared statement: parsed and planned once per connection under `name`. Returns its rows. Outside transactions, one
+ * that `shares` may be committed together with others of its kind.
+ */
+export async function named<R = any>(
+  db: Db,
+  name: string,
+  text: string,
+  values: unknown[],
+  shares = false,
+): Promise<R[]> {
   count(name)
   const client = db.client
   const lanes = lanesOf.get(client)
-  if (lanes) return lanes.run(name, text, values)
+  if (lanes) return lanes.run(name, text, values, shares)
   const connection = await client.acquireConnection()
   try {
     return await execute(connection, name, text, values)

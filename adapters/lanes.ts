@@ -1,14 +1,17 @@
 /**
- * A few connections that every request shares for its prepared statements. Each sends what came in one turn of the event
- * loop in one write, without waiting for earlier answers (PostgreSQL: pipelining, 54.2.4); each statement stays a
- * transaction of its own. Under load that saves both sides most of their wake-ups. Transactions use the pool.
+ * A few connections that every request shares for its prepared statements. What comes in one turn of the event loop is sent
+ * in one write, without waiting for earlier answers (PostgreSQL: pipelining, 54.2.4), and writes that may share a commit
+ * do: under load that saves both sides most of their wake-ups, and the disk most of its flushes. Transactions use the pool.
  */
 import pg from 'pg'
-import { execute } from './statement.ts'
+import { type Bound, execute, executeTogether, isKnown } from './statement.ts'
 
 export interface Lanes {
-  /** Runs the statement `name` and answers its rows. `text` must always be the same for a name. */
-  run(name: string, text: string, values: unknown[]): Promise<any[]>
+  /**
+   * Runs the statement `name` and answers its rows. `text` must always be the same for a name. Each is a transaction of its
+   * own; one that `shares` may be committed together with others of its kind, and is answered when they are.
+   */
+  run(name: string, text: string, values: unknown[], shares?: boolean): Promise<any[]>
   close(): Promise<void>
 }
 
@@ -22,16 +25,31 @@ interface Lane {
   corked: boolean
 }
 
-/** Reads never wait for a commit: they have lanes of their own. A further lane opens when all have so many in flight. */
-const kinds = { read: { most: 2, depth: 8 }, write: { most: 4, depth: 1 } }
-const WATCH_MS = 500
+interface Waiting extends Bound {
+  resolve(rows: any[]): void
+  reject(error: unknown): void
+}
+
+/**
+ * Reads never wait for a commit, nor do writes that share one make others wait: each kind has lanes of its own. A further
+ * lane opens when all have so many in flight.
+ */
+const kinds = { read: { most: 2, depth: 8 }, write: { most: 4, depth: 1 }, shared: { most: 3, depth: 1 } }
+type Kind = keyof typeof kinds
+const WATCH_MS = 250
+/** At most so many in one commit: what fails in one is done again for all. */
+const TOGETHER = 16
+/** A commit that takes longer than this (milliseconds) waits for somebody's lock, and others go on by a further lane. */
+const BLOCKED_MS = 50
 
 /** `patience`: milliseconds after which a statement is given up (0: never), with the connection if the server says nothing. */
 export function openLanes(config: pg.ClientConfig, patience: number): Lanes {
-  const lanes = { read: [] as Lane[], write: [] as Lane[] }
+  const lanes: Record<Kind, Lane[]> = { read: [], write: [], shared: [] }
+  const waiting: Waiting[] = []
+  let planned = false
   let closed = false
 
-  function open(kind: keyof typeof kinds): Lane {
+  function open(kind: Kind): Lane {
     const client = new pg.Client({
       ...config,
       // Ended by the server; the watch below is for a server that does not answer at all.
@@ -58,7 +76,7 @@ export function openLanes(config: pg.ClientConfig, patience: number): Lanes {
     return lane
   }
 
-  function choose(kind: keyof typeof kinds): Lane {
+  function choose(kind: 'read' | 'write'): Lane {
     const { most, depth } = kinds[kind]
     let best: Lane | undefined
     for (const lane of lanes[kind]) if (!best || lane.inFlight < best.inFlight) best = lane
@@ -77,33 +95,100 @@ export function openLanes(config: pg.ClientConfig, patience: number): Lanes {
     })
   }
 
+  async function using<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
+    if (lane.inFlight === 0) lane.heard = Date.now()
+    lane.inFlight += 1
+    try {
+      if (lane.connecting) await lane.connecting
+      return await work()
+    } finally {
+      lane.inFlight -= 1
+      lane.heard = Date.now()
+    }
+  }
+
+  /** An idle lane of those whose statements share a commit; a further one only where the others are held up. */
+  function idle(): Lane | undefined {
+    const now = Date.now()
+    let free = true
+    for (const lane of lanes.shared) {
+      if (lane.inFlight === 0) return lane
+      if (now - lane.heard < BLOCKED_MS) free = false
+    }
+    return free && lanes.shared.length < kinds.shared.most ? open('shared') : undefined
+  }
+
+  function send(): void {
+    while (waiting.length > 0) {
+      const lane = idle()
+      if (!lane) return
+      const batch = waiting.splice(0, TOGETHER)
+      void using(lane, () => together(lane, batch)).then(send, (error) => {
+        for (const one of batch) one.reject(error)
+        send()
+      })
+    }
+  }
+
+  const sendSoon = () => {
+    if (planned) return
+    planned = true
+    setImmediate(() => {
+      planned = false
+      send()
+    })
+  }
+
   const watch = setInterval(() => {
     const now = Date.now()
-    for (const lane of [...lanes.read, ...lanes.write])
-      if (patience > 0 && lane.inFlight > 0 && !lane.connecting && now - lane.heard > patience + WATCH_MS)
+    for (const lane of [...lanes.read, ...lanes.write, ...lanes.shared])
+      if (patience > 0 && lane.inFlight > 0 && !lane.connecting && now - lane.heard > patience + 2 * WATCH_MS)
         (lane.client as any).connection.stream.destroy(new Error('Connection terminated: no answer'))
+    send()
   }, WATCH_MS)
   watch.unref()
 
   return {
-    async run(name, text, values) {
-      if (closed) throw new Error('Connection terminated: the pool is closed')
+    run(name, text, values, shares = false) {
+      if (closed) return Promise.reject(new Error('Connection terminated: the pool is closed'))
+      if (shares)
+        return new Promise((resolve, reject) => {
+          waiting.push({ name, text, values, resolve, reject })
+          sendSoon()
+        })
       const lane = choose(text.startsWith('select') ? 'read' : 'write')
-      if (lane.inFlight === 0) lane.heard = Date.now()
-      lane.inFlight += 1
-      try {
-        if (lane.connecting) await lane.connecting
+      return using(lane, () => {
         cork(lane)
-        return await execute(lane.client, name, text, values)
-      } finally {
-        lane.inFlight -= 1
-        lane.heard = Date.now()
-      }
+        return execute(lane.client, name, text, values)
+      })
     },
     async close() {
       closed = true
       clearInterval(watch)
-      await Promise.all([...lanes.read, ...lanes.write].map((lane) => lane.client.end().catch(() => {})))
+      for (const one of waiting.splice(0)) one.reject(new Error('Connection terminated: the pool is closed'))
+      await Promise.all(Object.values(lanes).flatMap((all) => all.map((lane) => lane.client.end().catch(() => {}))))
     },
   }
 }
+
+/**
+ * Commits all of them at once. Where the server refuses one, none was written, and each is done by itself. When the
+ * connection is lost nobody knows what was written: that is for the callers to hear.
+ */
+async function together({ client }: Lane, batch: Waiting[]): Promise<void> {
+  const known = batch.filter((one) => isKnown(client, one.name))
+  const alone = batch.filter((one) => !known.includes(one))
+  if (known.length > 1) {
+    try {
+      const answers = await executeTogether(client, known)
+      known.forEach((one, i) => void one.resolve(answers[i]!))
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      alone.push(...known)
+    }
+  } else alone.push(...known)
+  await Promise.all(alone.map((one) => execute(client, one.name, one.text, one.values).then(one.resolve, one.reject)))
+}
+
+/** The server said no to a statement, undid its transaction, and goes on serving. */
+const isRefusal = (error: unknown): boolean => (error as { severity?: string } | null)?.severity === 'ERROR'

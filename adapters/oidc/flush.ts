@@ -35,7 +35,7 @@ export const isDirty = (unit: Unit): boolean =>
 export async function flush(unit: Unit, db: Db = unit.db): Promise<void> {
   if (!isDirty(unit)) return
   const { text, values, shape } = statement(unit)
-  const [row] = await named(db, statementName(shape), text, values)
+  const [row] = await named(db, statementName(shape), text, values, true)
   const expected = unit.consumed.size
   const grantIds = [...unit.consumed.values()].map((c) => c.grantId).filter((g) => g !== undefined)
   if (takesAway(unit)) forgetStandings()
