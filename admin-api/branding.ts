@@ -93,7 +93,7 @@ export const update = operation({
   auth: write,
   effect: 'write',
   input: object(Object.fromEntries(brandingKeys.map((key) => [key, optional(nullable(brandingFields[key]))]))),
-  example: { primary_color: '#0a7d4f' },
+  example: { primaryColor: '#0a7d4f' },
   output: Branding,
   run: async (ctx, input) =>
     view(ctx.tenant.issuer, await branding.change(ctx, storedBranding(input as Record<string, unknown>)!)) as any,
