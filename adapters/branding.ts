@@ -18,16 +18,41 @@ const black: Rgb = [0, 0, 0]
 const lightSurface: Rgb = [244, 245, 243]
 const darkSurface: Rgb = [32, 38, 38]
 
-/** Declarations for `:root` and for its dark twin, or undefined for a missing or malformed colour. */
-export function palette(hex: string | undefined): { light: string; dark: string } | undefined {
+/** What becomes of a colour, as #rrggbb. */
+export interface Tones {
+  button: string
+  buttonText: string
+  /** WCAG 2.2, of the two above: at least 4.5 for any colour, as black or white is chosen for the text. */
+  buttonContrast: number
+  /** On light and on dark pages. */
+  link: string
+  linkDark: string
+  /** Whether links could not have the very colour. */
+  adjusted: boolean
+}
+
+/** Undefined for a missing or malformed colour. */
+export function tones(hex: string | undefined): Tones | undefined {
   const color = parseHex(hex)
   if (!color) return
-  const onBrand = contrast(color, white) >= contrast(color, black) ? '#fff' : '#000'
-  const common = `--brand:${format(color)};--on-brand:${onBrand};`
+  const onBrand = contrast(color, white) >= contrast(color, black) ? white : black
+  const [link, linkDark] = [towards(color, black, lightSurface), towards(color, white, darkSurface)]
   return {
-    light: `${common}--link:${format(towards(color, black, lightSurface))}`,
-    dark: `${common}--link:${format(towards(color, white, darkSurface))}`,
+    button: format(color),
+    buttonText: onBrand === white ? '#fff' : '#000',
+    buttonContrast: Math.floor(contrast(color, onBrand) * 10) / 10,
+    link: format(link),
+    linkDark: format(linkDark),
+    adjusted: link !== color || linkDark !== color,
   }
+}
+
+/** Declarations for `:root` and for its dark twin, or undefined for a missing or malformed colour. */
+export function palette(hex: string | undefined): { light: string; dark: string } | undefined {
+  const made = tones(hex)
+  if (!made) return
+  const common = `--brand:${made.button};--on-brand:${made.buttonText};`
+  return { light: `${common}--link:${made.link}`, dark: `${common}--link:${made.linkDark}` }
 }
 
 function parseHex(hex: string | undefined): Rgb | undefined {
@@ -37,7 +62,8 @@ function parseHex(hex: string | undefined): Rgb | undefined {
 
 /** Mixes in steps until readable on the surface. */
 function towards(color: Rgb, end: Rgb, surface: Rgb): Rgb {
-  for (let share = 0; share < 1; share += 0.05) {
+  if (contrast(color, surface) >= 4.6) return color
+  for (let share = 0.05; share < 1; share += 0.05) {
     const mixed = color.map((value, i) => Math.round(value + (end[i]! - value) * share)) as Rgb
     if (contrast(mixed, surface) >= 4.6) return mixed
   }

@@ -49,20 +49,26 @@ export function pickLocale(wanted: readonly string[]): string | undefined {
   }
 }
 
-const translators = new Map<string, Translator>()
+/** Own words of a tenant over those of the program: locale to catalogue. */
+export type Wording = ReadonlyMap<string, Catalogue>
+const noWording: Wording = new Map()
+
+const translators = new WeakMap<Wording, Map<string, Translator>>()
 
 /** A translator for the first of the wanted languages that we speak, else English. */
-export function translator(wanted: readonly string[]): Translator {
+export function translator(wanted: readonly string[], wording: Wording = noWording): Translator {
   const locale = pickLocale(wanted) ?? fallback
-  const known = translators.get(locale)
+  const made = translators.get(wording) ?? new Map<string, Translator>()
+  translators.set(wording, made)
+  const known = made.get(locale)
   if (known) return known
-  const made = createTranslator(locale)
-  translators.set(locale, made)
-  return made
+  const fresh = createTranslator(locale, wording)
+  made.set(locale, fresh)
+  return fresh
 }
 
-function createTranslator(locale: string): Translator {
-  const messages = { ...catalogues.get(fallback), ...catalogues.get(locale) }
+function createTranslator(locale: string, wording: Wording): Translator {
+  const messages = { ...catalogues.get(fallback), ...catalogues.get(locale), ...wording.get(locale) }
   const parsed = new Map<string, Part[]>()
   const plurals = new Intl.PluralRules(locale)
   const dates = new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' })

@@ -1,6 +1,6 @@
 // The pieces a mail is built of, each as HTML (inline styles, one column, readable in dark mode) and as plain text, so
 // that one template gives both parts and they cannot drift apart.
-import { type Branding, palette } from './branding.ts'
+import { type Branding, tones } from './branding.ts'
 
 export interface Blocks {
   paragraph(text: string): string
@@ -34,14 +34,8 @@ export const textBlocks: Blocks = {
 
 /** Light and dark button colours for a tenant. */
 export const mailColors = (branding: Branding) => {
-  const colors = palette(branding.primaryColor) ?? palette('#0b6b63')!
-  const read = (css: string, name: string) => new RegExp(`--${name}:([^;]+)`).exec(css)![1]!
-  return {
-    brand: read(colors.light, 'brand'),
-    onBrand: read(colors.light, 'on-brand'),
-    link: read(colors.light, 'link'),
-    linkDark: read(colors.dark, 'link'),
-  }
+  const { button, buttonText, link, linkDark } = tones(branding.primaryColor) ?? tones('#0b6b63')!
+  return { brand: button, onBrand: buttonText, link, linkDark }
 }
 
 export function htmlBlocks(colors: ReturnType<typeof mailColors>): Blocks {

@@ -3,7 +3,7 @@
 import { fileURLToPath } from 'node:url'
 import { Eta } from 'eta'
 import type { Branding } from './branding.ts'
-import { translator } from './i18n.ts'
+import { type Catalogue, catalogues, translator, type Wording } from './i18n.ts'
 import { htmlBlocks, mailColors, textBlocks } from './mail-blocks.ts'
 
 export interface MailData {
@@ -90,9 +90,34 @@ const subjects: Record<MailName, string> = {
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })
 
+const english: Catalogue = catalogues.get('en')!
+/** Keys of the catalogue that the mail is made of, by their short names; those under `mail.` are shared by all. */
+export function blocksOf(name: MailName): Record<string, string> {
+  const start = `mail.${subjects[name]}.`
+  const keys = Object.keys(english).filter((key) => key.startsWith(start))
+  return Object.fromEntries(keys.map((key) => [key.slice(start.length), key]))
+}
+
+/** Made-up facts for a preview. */
+export const sampleMail = (name: MailName, branding: Branding, issuer: string): MailData => ({
+  branding,
+  email: 'ada@example.com',
+  link: `${issuer}/…`,
+  expires: 3600,
+  ...(['verify-email', 'magic-link', 'mfa-code'].includes(name) && { code: '123456' }),
+  forgotLink: `${issuer}/forgot-password`,
+  provider: 'Example',
+  at: new Date(),
+  ip: '192.0.2.1',
+  what: 'totp-added',
+  host: 'hooks.example.com',
+  why: 'failing',
+  device: 'Firefox on Linux',
+})
+
 /** A mail ready to send. `locale` is a BCP 47 tag; English when we do not speak it. */
-export function renderMail(name: MailName, locale: string, data: MailData) {
-  const words = translator([locale])
+export function renderMail(name: MailName, locale: string, data: MailData, wording?: Wording) {
+  const words = translator([locale], wording)
   const key = `mail.${subjects[name]}`
   // Line breaks in a tenant's name must not become header lines.
   const face = { ...data.branding, name: data.branding.name.replace(/\s+/g, ' ').trim() }
@@ -105,7 +130,7 @@ export function renderMail(name: MailName, locale: string, data: MailData) {
     app: data.app ?? '',
   }
   const colors = mailColors(data.branding)
-  const subject = words.t(`${key}.subject`, vars)
+  const subject = words.t(`${key}.subject`, vars).replace(/\s+/g, ' ').trim()
   const say = (part: string) => words.t(part.startsWith('.') ? key + part : part, vars)
   const it = { ...words, ...data, branding: face, say, subject, heading: say('.heading'), colors }
   const html = eta.render(`/${name}`, { ...it, ...htmlBlocks(colors), layout: '/layout.html.eta' })

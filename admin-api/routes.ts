@@ -4,6 +4,7 @@ import * as impersonation from '../server/api/impersonation.ts'
 import { type Row, row } from '../server/kernel/surface.ts'
 import * as audit from './audit.ts'
 import * as clientRequests from './client-requests.ts'
+import * as branding from './branding.ts'
 import * as clientRoles from './client-roles.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
@@ -291,4 +292,20 @@ v1Rows.push(
   row('GET', '/v1/admin/imports/{id}', imports.get),
   row('GET', '/v1/admin/imports/{id}/results', imports.results, { as: 'results' }),
   row('POST', '/v1/admin/imports/{id}/cancel', imports.cancel),
+)
+
+// How a tenant looks and speaks.
+const mailTemplate = '/v1/admin/mail-templates/{name}/{locale}'
+v1Rows.push(
+  row('GET', '/v1/admin/branding', branding.get),
+  row('PATCH', '/v1/admin/branding', branding.update),
+  row('PUT', '/v1/admin/branding/logo', branding.setLogo),
+  row('DELETE', '/v1/admin/branding/logo', branding.removeLogo),
+  row('GET', '/v1/admin/texts/{locale}', branding.listTexts, { as: 'texts' }),
+  row('PATCH', '/v1/admin/texts/{locale}', branding.changeTexts, { as: 'texts' }),
+  row('GET', '/v1/admin/mail-templates', branding.listMails, { as: 'mail_templates' }),
+  row('GET', mailTemplate, branding.getMail),
+  row('PUT', mailTemplate, branding.changeMail),
+  row('DELETE', mailTemplate, branding.resetMail),
+  row('POST', `${mailTemplate}/preview`, branding.previewMail),
 )

@@ -22,9 +22,9 @@ import {
   resource,
   string,
   text,
-  uri,
   uuid,
 } from '../server/kernel/schema.ts'
+import { brandingFields, brandingKeys, brandingView, storedBranding } from './branding.ts'
 import { ManagedUser, managedView } from './shapes.ts'
 import { days, TenantStats } from './stats.ts'
 
@@ -33,25 +33,10 @@ const read = { permission: 'tenants:read' }
 const write = { permission: 'tenants:write' }
 const id = text(64, { description: 'id or slug of the tenant' })
 
-const branding = {
-  logoUri: uri({ pattern: '^https://' }),
-  primaryColor: text(7, { pattern: '^#[0-9a-fA-F]{6}$' }),
-  policyUri: uri({ pattern: '^https?://' }),
-  tosUri: uri({ pattern: '^https?://' }),
-}
-const BRANDING = {
-  logoUri: 'logo_uri',
-  primaryColor: 'primary_color',
-  policyUri: 'policy_uri',
-  tosUri: 'tos_uri',
-} as const
-type BrandingKey = keyof typeof BRANDING
-const brandingKeys = Object.keys(BRANDING) as BrandingKey[]
-const BrandingInput = object(Object.fromEntries(brandingKeys.map((key) => [key, optional(nullable(branding[key]))])), {
-  description: 'Merged key by key; null removes',
-})
-const stored = (given: Record<string, unknown> | undefined) =>
-  given && Object.fromEntries(Object.entries(given).map(([key, value]) => [BRANDING[key as BrandingKey], value]))
+const BrandingInput = object(
+  Object.fromEntries(brandingKeys.map((key) => [key, optional(nullable(brandingFields[key]))])),
+  { description: 'Merged key by key; null removes' },
+)
 
 const Tenant = resource('Tenant', {
   id: uuid(),
@@ -70,7 +55,7 @@ const view = (ctx: Context, row: tenants.TenantRow): any => ({
   name: row.name,
   status: row.status,
   issuer: ctx.out.config.publicUrl + (row.id === DEFAULT_TENANT ? '' : `/t/${row.slug}`),
-  branding: Object.fromEntries(brandingKeys.map((key) => [key, row.branding[BRANDING[key]]])),
+  branding: brandingView(row.branding),
   purgeAt: row.purge_at,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
@@ -119,7 +104,7 @@ export const create = operation({
   output: Tenant,
   prepare: () => makeKeys(),
   run: async (ctx, input, keys) =>
-    view(ctx, await tenants.create(ctx, { ...input, branding: stored(input.branding) }, keys)),
+    view(ctx, await tenants.create(ctx, { ...input, branding: storedBranding(input.branding) }, keys)),
 })
 
 export const get = operation({
@@ -153,7 +138,7 @@ export const update = operation({
   output: Tenant,
   version: (ctx, input, lock) => tenants.versionOf(ctx, input.id, lock),
   run: async (ctx, { id: key, ...change }) =>
-    view(ctx, await tenants.update(ctx, key, { ...change, branding: stored(change.branding) })),
+    view(ctx, await tenants.update(ctx, key, { ...change, branding: storedBranding(change.branding) })),
 })
 
 export const remove = operation({

@@ -1,6 +1,7 @@
 /** What every page route shares: the page context of the tenant, the parsed form, and failures as pages. */
 import type { Context as KoaContext, Middleware } from 'koa'
 import { openContext, toFailure } from '../server/api/pipeline.ts'
+import { faceOf } from '../server/domain/branding.ts'
 import { networkOf } from '../server/domain/callers.ts'
 import type { Context, OidcPort, Outside } from '../server/domain/context.ts'
 import type { ClientRecord, Tenant } from '../server/domain/directory.ts'
@@ -20,13 +21,8 @@ export function preparePage(koa: KoaContext, out: Outside, tenant: Tenant): Page
   const { config, sealing } = out
   const page: Page = {
     base: tenant.mountPath,
-    branding: {
-      name: tenant.name,
-      ...(tenant.branding.logo_uri && { logoUri: tenant.branding.logo_uri }),
-      ...(tenant.branding.primary_color && { primaryColor: tenant.branding.primary_color }),
-      ...(tenant.branding.policy_uri && { policyUri: tenant.branding.policy_uri }),
-      ...(tenant.branding.tos_uri && { tosUri: tenant.branding.tos_uri }),
-    },
+    branding: faceOf(tenant),
+    wording: tenant.wording,
     origin: new URL(config.publicUrl).origin,
     secure: config.publicUrl.startsWith('https:'),
     csrfKey: csrfKey(sealing),

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Eta } from 'eta'
 import type { Context, Middleware } from 'koa'
 import { type Branding, palette } from '../adapters/branding.ts'
-import type { Translator, Vars } from '../adapters/i18n.ts'
+import type { Translator, Vars, Wording } from '../adapters/i18n.ts'
 import type { ClientBranding } from '../server/domain/directory.ts'
 import { asset } from './assets.ts'
 import { csrfToken } from './csrf.ts'
@@ -18,6 +18,8 @@ export interface Page {
   branding: Branding
   /** The app's own words, by language. */
   texts?: ClientBranding['texts']
+  /** The tenant's own words. */
+  wording?: Wording
   /** The app's ui_locales parameter, space separated. */
   uiLocales?: string
   /** Our own origin, from configuration. */
@@ -93,7 +95,7 @@ function policy(view: string, nonce: string, passkey: boolean): string {
 }
 
 function pageContext(ctx: Context, page: Page, nonce: string) {
-  const words = negotiate(ctx, page.uiLocales, page.secure)
+  const words = negotiate(ctx, page.uiLocales, page.secure, page.wording)
   let token: string | undefined
   return {
     ...words,

@@ -5,6 +5,7 @@ import type { Providers } from '../server/oidc/providers.ts'
 import { accountRoutes } from './account/routes.ts'
 import * as pages from './account-pages.ts'
 import * as clientSecret from './client-secret.ts'
+import * as branding from './branding.ts'
 import { consent } from './consent.ts'
 import * as dev from './dev.ts'
 import * as flow from './flow.ts'
@@ -39,6 +40,8 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/magic-link/open', step(magicLink.takeWaiting))
   get('/interaction/:uid/social/:provider', step(social.go))
   get('/interaction/:uid/social/:provider/back', step(social.back))
+  get('/branding/logo/:hash', branding.logo)
+
   get('/magic-link', magicLink.open)
   post('/magic-link', magicLink.take(providers))
 

@@ -4,6 +4,7 @@
  */
 import type { Knex } from 'knex'
 import type pg from 'pg'
+import type { Wording } from '../../adapters/i18n.ts'
 import { type Db, listener } from '../../adapters/knex.ts'
 import type { Logger } from '../../adapters/log.ts'
 import type { Sealing } from '../../adapters/sealing.ts'
@@ -29,6 +30,8 @@ export interface Resource {
   signingAlg: 'ES256' | 'RS256'
 }
 export interface Branding {
+  /** SHA-256 of an uploaded one, in place of logo_uri. */
+  logo?: string
   logo_uri?: string
   primary_color?: string
   policy_uri?: string
@@ -69,6 +72,8 @@ export interface Tenant {
   mountPath: string
   branding: Branding
   settings: Settings
+  /** Own words over those of the program. */
+  wording: Wording
   keys: SigningKey[]
   /** When one of the keys begins or ceases to sign or to be published (ms by this process's clock); Infinity for never. */
   keysUntil: number
@@ -102,6 +107,9 @@ export interface Directory {
   drop(tenantId: string, clientId?: string): void
   close(): Promise<void>
 }
+
+/** Most tenants have no words of their own, and so share translators. */
+const noWording: Wording = new Map()
 
 const CHECK_MS = 5000
 const MAX_TENANTS = 2000
@@ -251,6 +259,8 @@ async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: strin
   const { rows } = await db.raw(
     `select t.id, t.slug, t.name, t.status, t.version, t.branding,
       coalesce((select jsonb_object_agg(key, value) from settings where tenant_id = t.id), '{}') as settings,
+      (select jsonb_object_agg(locale, texts) from (select locale, jsonb_object_agg(key, value) as texts from tenant_texts
+        where tenant_id = t.id group by 1) w) as wording,
       coalesce((select json_agg(json_build_object('kid', kid, 'alg', alg, 'public_jwk', public_jwk,
           'private_encrypted', private_encrypted, 'signs', signs_at <= now() and coalesce(retired_at > now(), true))
         order by signs_at desc, created_at desc) from signing_keys k
@@ -280,6 +290,7 @@ async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: strin
     mountPath,
     branding: found.branding,
     settings: settle(found.settings),
+    wording: found.wording ? new Map(Object.entries(found.wording)) : noWording,
     keys: (found.keys as KeyRow[]).map((row) => openKey(sealing, found.id, row)),
     keysUntil: found.fresh_for === null ? Infinity : Date.now() + Number(found.fresh_for) * 1000,
     roles: effectiveRoles(found.roles),

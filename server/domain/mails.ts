@@ -2,6 +2,7 @@
 import type { Mailer } from '../../adapters/mail.ts'
 import { type MailName, renderMail } from '../../adapters/templates.ts'
 import * as handover from './clients/handover.ts'
+import { faceOf } from './branding.ts'
 import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { UNDO_LIFETIME } from './email-change.ts'
@@ -62,15 +63,9 @@ export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<
   const content = await contentOf(out, tenant, job, to, user)
   // What it would be about is over.
   if (!content) return
-  const mail = renderMail(job.template, user?.locale ?? job.locales[0] ?? 'en', {
-    branding: {
-      name: tenant.name,
-      logoUri: tenant.branding.logo_uri,
-      primaryColor: tenant.branding.primary_color,
-    } as any,
-    email: to,
-    ...content,
-  })
+  const locale = user?.locale ?? job.locales[0] ?? 'en'
+  const branding = faceOf(tenant, new URL(tenant.issuer).origin)
+  const mail = renderMail(job.template, locale, { branding, email: to, ...content }, tenant.wording)
   await mailer.send({ tenantId: tenant.id, to, ...mail })
 }
 

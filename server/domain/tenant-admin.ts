@@ -1,6 +1,7 @@
 /** Tenants as the default tenant's administrators manage them. To everybody else there are no tenants but their own. */
 import type { Knex } from 'knex'
 import { fail } from '../kernel/errors.ts'
+import { merged } from './branding.ts'
 import type { Context } from './context.ts'
 import type { Branding, Tenant } from './directory.ts'
 import { type Pending, writeEvents, writeJobs } from './events.ts'
@@ -98,7 +99,7 @@ export async function create(ctx: Context, input: NewTenant, keys: FreshKey[]): 
     await ctx
       .db('tenants')
       .where({ id })
-      .update({ branding: JSON.stringify(input.branding) })
+      .update({ branding: JSON.stringify(merged({}, input.branding as Record<string, unknown>)) })
   const made = await find(ctx, id)
   if (input.settings) await inside(ctx, made, (inner) => settings.change(inner, input.settings!))
   ctx.event('tenant.created', { data: { tenantId: id, slug, name: input.name } })
@@ -133,7 +134,6 @@ export async function update(ctx: Context, key: string, change: TenantChange): P
     throw fail('NOT_FOUND', 'No such tenant')
   if (status === 'suspended' && before.id === DEFAULT_TENANT)
     throw fail('CONFLICT', 'The default tenant cannot be suspended')
-  const merged = Object.entries({ ...before.branding, ...branding }).filter(([, value]) => value !== null)
   const fields = Object.keys(change).filter((field) => change[field as keyof TenantChange] !== undefined)
   if (fields.length === 0) return before
   await ctx
@@ -142,7 +142,7 @@ export async function update(ctx: Context, key: string, change: TenantChange): P
     .update({
       ...(name !== undefined && { name }),
       ...(status !== undefined && { status, purge_at: null }),
-      branding: JSON.stringify(Object.fromEntries(merged)),
+      branding: JSON.stringify(merged(before.branding, branding)),
       version: ctx.db.raw('version + 1'),
       updated_at: ctx.db.fn.now(),
     })

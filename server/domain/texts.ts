@@ -30,7 +30,7 @@ export async function send(out: Outside, texter: Texter, job: SmsJob): Promise<v
   if (!tenant || !user || !job.to) return
   const code = await mint(out, job)
   if (!code) return
-  const words = translator([user.locale ?? job.locales[0] ?? 'en'])
+  const words = translator([user.locale ?? job.locales[0] ?? 'en'], tenant.wording)
   const key = job.template === 'otp' && job.purpose === 'verify' ? 'sms.verify' : 'sms.code'
   const text = words.t(key, { code, name: tenant.name.replace(/\s+/g, ' ').trim() })
   // The last line lets phones fill the code in, on our pages only (WICG sms-one-time-codes).
