@@ -6,6 +6,7 @@ import { served } from './documented.ts'
 import { walkAdmin } from './walk-admin.ts'
 import { walkBulk } from './walk-bulk.ts'
 import { walkClients } from './walk-clients.ts'
+import { walkAudit } from './walk-audit.ts'
 import { walkDevices } from './walk-devices.ts'
 import { walkTenants } from './walk-tenants.ts'
 import { walkWebhooks } from './walk-webhooks.ts'
@@ -163,6 +164,7 @@ describe('examples of the documents', () => {
     await walkDevices(app, ok)
     await walkAdmin(app, ok)
     await walkClients(app, ok)
+    await walkAudit(app, ok)
     await walkTenants(app, ok)
     await walkBulk(app, ok)
     await walkWebhooks(app, ok)
