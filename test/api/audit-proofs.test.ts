@@ -16,7 +16,7 @@ describe('proofs about the audit log', () => {
   let anna: Person
   let ben: Person
   before(async () => {
-    app = await startApp({ TRUST_PROXY: '1' })
+    app = await startApp({ TRUST_PROXY: '1' }, { jobs: false })
     anna = await someone(app, ROLE.admin, { email: 'anna@example.com' })
     ben = await someone(app, undefined, { email: 'ben@example.com' })
   })

@@ -21,7 +21,7 @@ describe('the audit tree', () => {
   let app: TestApp
   let ada: Person
   beforeEach(async () => {
-    app = await startApp()
+    app = await startApp({}, { jobs: false })
     ada = await app.person('ada@example.com')
   })
   afterEach(() => app.close())
