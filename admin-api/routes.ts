@@ -5,6 +5,7 @@ import { type Row, row } from '../server/kernel/surface.ts'
 import * as audit from './audit.ts'
 import * as clientRequests from './client-requests.ts'
 import * as branding from './branding.ts'
+import * as auditTree from './audit-tree.ts'
 import * as clientRoles from './client-roles.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
@@ -241,6 +242,10 @@ v1Rows.push(
   row('GET', '/v1/admin/settings', settings.list, { as: 'settings' }),
   row('PATCH', '/v1/admin/settings/{key}', settings.change),
   row('GET', '/v1/audit/logs', audit.list, { as: 'logs' }),
+  row('GET', '/v1/audit/logs/{id}/proof', auditTree.inclusion),
+  row('GET', '/v1/audit/heads', auditTree.listHeads, { as: 'heads' }),
+  row('GET', '/v1/audit/heads/latest', auditTree.latestHead),
+  row('GET', '/v1/audit/consistency', auditTree.consistency),
 )
 ssoRows.push(
   row('GET', `${realm}/security/config`, settings.getConfiguration),

@@ -12,6 +12,7 @@ import * as webhooks from './0009_webhooks.ts'
 import * as imports from './0010_imports.ts'
 import * as clients from './0011_clients.ts'
 import * as tenants from './0012_tenants.ts'
+import * as auditTree from './0013_audit_tree.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -26,6 +27,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0008_invitations': invitations,
   '0011_clients': clients,
   '0012_tenants': tenants,
+  '0013_audit_tree': auditTree,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -4,9 +4,10 @@
  */
 import type { Knex } from 'knex'
 import { fail } from '../kernel/errors.ts'
+import { mayChangeEvents } from './audit/retention.ts'
 import { takeTurns } from './authority.ts'
 import type { Context, UserRow } from './context.ts'
-import { ROLE } from './ids.ts'
+import { newId, ROLE } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
 import { assertOneself, assertRecent } from './recent.ts'
 import * as sessions from './sessions.ts'
@@ -111,7 +112,7 @@ const eraseSome = (db: Knex, batch: number): Promise<number> =>
       .select('tenant_id', 'id')
     for (const { tenant_id, id } of people) {
       const theirs = { tenant_id, user_id: id }
-      await trx('events').where(theirs).update({ ip: null, user_agent: null, data: '{}' })
+      await eraseEvents(trx, theirs)
       await trx('sessions').where(theirs).delete()
       await trx('secrets').where(theirs).delete()
       await trx('invitations').where({ tenant_id, accepted_by: id }).delete()
@@ -119,3 +120,17 @@ const eraseSome = (db: Knex, batch: number): Promise<number> =>
     }
     return people.length
   })
+
+/** What is personal in events goes, and the salt without which nobody guesses it back; their hashes stay in the audit tree. */
+async function eraseEvents(trx: Knex.Transaction, theirs: { tenant_id: string; user_id: string }): Promise<void> {
+  // Sealing waits: a leaf made meanwhile would be of what is no longer there.
+  await trx('audit_progress').forUpdate().first()
+  await mayChangeEvents(trx)
+  const events = trx('events').where(theirs)
+  await trx('audit_leaves')
+    .where({ tenant_id: theirs.tenant_id })
+    .whereIn('event_id', events.clone().select('id'))
+    .update({ salt: null })
+  await events.update({ ip: null, user_agent: null, data: '{}' })
+  await trx('events').insert({ ...theirs, id: newId(), type: 'user.erased' })
+}

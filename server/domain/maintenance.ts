@@ -1,7 +1,7 @@
 /** Clean-up in batches, by the clock: no table grows without bound, no statement holds many rows. */
 import type { Knex } from 'knex'
+import { purgeEvents, thinHeads } from './audit/retention.ts'
 import { erase } from './deletion.ts'
-import { definitions } from './settings.ts'
 import { giveUp } from './webhooks/queue.ts'
 
 const BATCH = 5000
@@ -55,6 +55,7 @@ export async function purge(db: Knex, batch = BATCH): Promise<Record<string, num
   }
   await forgetPrivateKeys(db)
   gone.webhooks_waiting = await giveUp(db, batch)
+  gone.audit_heads = await thinHeads(db)
   gone.events = await purgeEvents(db, batch)
   gone.users = await erase(db)
   return gone
@@ -66,32 +67,3 @@ const forgetPrivateKeys = (db: Knex) =>
     .where('expires_at', '<', db.fn.now())
     .whereRaw(`private_encrypted <> ''`)
     .update({ private_encrypted: Buffer.alloc(0) })
-
-/**
- * Events go after the tenant's event_retention_days. Their ids are UUIDv7, so the time bound is an id and the primary
- * key finds them.
- */
-async function purgeEvents(db: Knex, batch: number): Promise<number> {
-  const { rows: tenants } = await db.raw(
-    `select t.id, coalesce((s.value #>> '{}')::int, ?) as days from tenants t
-     left join settings s on s.tenant_id = t.id and s.key = 'event_retention_days'`,
-    [definitions.event_retention_days.fallback],
-  )
-  let gone = 0
-  for (const { id, days } of tenants) {
-    const bound = `${(Date.now() - days * 86_400_000)
-      .toString(16)
-      .padStart(12, '0')
-      .replace(/(.{8})/, '$1-')}-0000-0000-000000000000`
-    for (let last = batch; last === batch; ) {
-      const { rowCount } = await db.raw(
-        `delete from events where tenant_id = ? and id = any(array(
-           select id from events where tenant_id = ? and id < ?::uuid order by id limit ${batch}))`,
-        [id, id, bound],
-      )
-      last = rowCount
-      gone += rowCount
-    }
-  }
-  return gone
-}

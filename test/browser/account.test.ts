@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import type { Browser } from 'playwright-core'
+import { mayChangeEvents } from '../../server/domain/audit/retention.ts'
 import * as tenants from '../../server/domain/tenants.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { appCode } from '../support/mfa.ts'
@@ -185,7 +186,10 @@ describe('the account area in Chromium', function () {
         expect(await page.locator('.entries > li').count()).to.be.within(1, 24)
         await page.click('.tabs a:has-text("Security")')
         expect(await text(pia)).to.include('App’s access taken back')
-        await app.db('events').where({ user_id: person.id, ip: '203.0.113.9' }).delete()
+        await app.db.transaction(async (trx) => {
+          await mayChangeEvents(trx)
+          await trx('events').where({ user_id: person.id, ip: '203.0.113.9' }).delete()
+        })
         await pia.close()
       })
 

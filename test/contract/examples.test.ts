@@ -4,6 +4,7 @@ import { succeeded } from '../support/contract.ts'
 import { allRows, nameOf } from '../support/rows.ts'
 import { served } from './documented.ts'
 import { walkAdmin } from './walk-admin.ts'
+import { walkAudit } from './walk-audit.ts'
 import { walkBulk } from './walk-bulk.ts'
 import { walkClients } from './walk-clients.ts'
 import { walkDevices } from './walk-devices.ts'
@@ -166,6 +167,7 @@ describe('examples of the documents', () => {
     await walkClients(app, ok)
     await walkInvitations(app, ok)
     await fresh()
+    await walkAudit(app, ok)
     await walkTenants(app, ok)
     await walkBulk(app, ok)
     await walkWebhooks(app, ok)

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
+import { seal } from '../../server/domain/audit/seal.ts'
+import { newId } from '../../server/domain/ids.ts'
 import { purge } from '../../server/domain/maintenance.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { introspect, makeClient, post, signInto } from '../support/oauth.ts'
@@ -128,16 +130,16 @@ describe('clean-up', () => {
 
   it('takes events after the days the tenant keeps them, and not a day before', async () => {
     const { tenant_id } = await app.db('users').first('tenant_id')
-    const at = (days: number) => {
-      const ms = (Date.now() - days * 86_400_000).toString(16).padStart(12, '0')
-      return `${ms.slice(0, 8)}-${ms.slice(8)}-7000-8000-${randomBytes(6).toString('hex')}`
+    const sealed = async (days: number) => {
+      await app.db('events').insert({ tenant_id, id: newId(), type: `test.of_day_${days}` })
+      await seal(app.deps.out, app.db, new Date(Date.now() - days * 86_400_000))
     }
-    const [old, young] = [at(31), at(29)]
-    await app.db('events').insert([old, young].map((id) => ({ tenant_id, id, type: 'test.fact' })))
+    await sealed(31)
+    const old = (await app.db('audit_trees').where({ tenant_id }).first()).size
+    await sealed(29)
     expect((await purge(app.db)).events, 'the default keeps both').to.equal(0)
     await app.db('settings').insert({ tenant_id, key: 'event_retention_days', value: '30' })
-    expect((await purge(app.db)).events).to.equal(1)
-    const left = await app.db('events').where({ type: 'test.fact' }).pluck('id')
-    expect(left).to.deep.equal([young])
+    expect((await purge(app.db)).events).to.equal(old)
+    expect(await app.db('events').whereLike('type', 'test.of_day%').pluck('type')).to.deep.equal(['test.of_day_29'])
   })
 })

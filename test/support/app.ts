@@ -105,10 +105,11 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
  * Starts Gatehouse in this process. `env` overrides the environment it reads. `databaseUrl` is that of another app, which
  * drops it: for restarts and for two processes on one database (give both the same PUBLIC_URL). `host` is a name for this
  * machine, where an address will not do: browsers have passkeys for names only. `webhooks` shortens their times.
+ * `jobs: false` is for tests that do themselves what jobs by the clock would do in the midst of them.
  */
 export async function startApp(
   env: Record<string, string> = {},
-  options: { databaseUrl?: string; host?: string; webhooks?: CourierOptions } = {},
+  options: { databaseUrl?: string; host?: string; webhooks?: CourierOptions; jobs?: boolean } = {},
 ): Promise<TestApp> {
   const database = options.databaseUrl ? { url: options.databaseUrl, drop: async () => {} } : await freshDatabase()
   const smtp = await startSmtp()
@@ -128,7 +129,7 @@ export async function startApp(
   await prepareDatabase(config, database.url)
   const deps = createDeps(config, database.url)
   const app = createApp(deps, { ready: true })
-  const tasks = await runTasks(deps, app.providers, options.webhooks)
+  const tasks = options.jobs === false ? undefined : await runTasks(deps, app.providers, options.webhooks)
   listener = app.listener
 
   const call: TestApp['call'] = async (method, path, { body, raw, token, headers = {} } = {}) => {
@@ -160,7 +161,7 @@ export async function startApp(
   let stopping: Promise<void> | undefined
   const stop = () => {
     stopping ??= (async () => {
-      await tasks.stop()
+      await tasks?.stop()
       await new Promise<void>((resolve) => {
         server.close(() => resolve())
         server.closeAllConnections()

@@ -1,0 +1,14 @@
+/** Calls every row of the audit log once with success. */
+import { seal } from '../../server/domain/audit/seal.ts'
+import type { TestApp } from '../support/app.ts'
+
+type Ok = (method: string, path: string, options: { body?: unknown; token?: string }) => Promise<any>
+
+export async function walkAudit(app: TestApp, ok: Ok): Promise<void> {
+  const token = await app.admin()
+  const go = (path: string) => ok('GET', path, { token })
+  await seal(app.deps.out, app.db)
+  const { logs } = await go('/v1/audit/logs?event_type=user.registered')
+  for (const path of ['heads', 'heads/latest', 'consistency?first=1', `logs/${logs[0].id}/proof`])
+    await go(`/v1/audit/${path}`)
+}
