@@ -6,15 +6,9 @@ import { decodeJwt } from 'jose'
 import { units } from '../adapters/oidc.ts'
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
-import {
-  assertMaySignIn,
-  considerDevice,
-  noteSignIn,
-  owesSecondFactor,
-  type Proof,
-  settle,
-} from '../server/domain/attempts.ts'
+import { noteSignIn, owed, type Proof, settle } from '../server/domain/attempts.ts'
 import { proofOf, provePassword } from '../server/domain/login.ts'
+import { allowsMethod, offers, policyOf } from '../server/domain/login-policy.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import { demandsMfa } from '../server/oidc/acr.ts'
@@ -45,18 +39,22 @@ export const show: StepHandler = async (s) => {
 
 export async function showLogin(s: Step, again: Again = {}): Promise<void> {
   const { koa, ctx, interaction, at } = s
+  const { settings, mountPath } = ctx.tenant
   const expected = again.form ? undefined : await expectedPerson(s)
+  const policy = policyOf(ctx.tenant, s.client.record.loginPolicy)
+  const password = offers(policy, 'password')
   koa.status = again.status ?? 200
   render(koa, 'login', {
     post: at,
     client: clientView(s.client),
+    password,
     links: {
-      forgot: `${ctx.tenant.mountPath}/forgot-password?interaction=${interaction.uid}`,
-      ...(ctx.tenant.settings.magic_link_enabled && { magicLink: `${at}/magic-link` }),
-      ...(ctx.tenant.settings.registration_enabled && { register: `${at}/register` }),
+      ...(password && { forgot: `${mountPath}/forgot-password?interaction=${interaction.uid}` }),
+      ...(settings.magic_link_enabled && offers(policy, 'magic_link') && { magicLink: `${at}/magic-link` }),
+      ...(settings.registration_enabled && password && { register: `${at}/register` }),
     },
-    providers: await buttons(s),
-    passkey: passkeyView(s, 'passkey', true),
+    providers: offers(policy, 'social') ? await buttons(s) : [],
+    passkey: offers(policy, 'passkey') ? passkeyView(s, 'passkey', true) : undefined,
     form: { email: again.form ? again.form.email : (interaction.params.login_hint ?? expected?.email ?? '') },
     errors: again.errors,
     vars: again.vars,
@@ -110,10 +108,11 @@ async function askToVerify(s: Step, email: string): Promise<void> {
 export async function prove(s: Step, proof: Proof): Promise<void> {
   const { ctx, interaction, koa } = s
   proof.mfaDemanded = demandsMfa(interaction.params)
-  assertMaySignIn(ctx, proof.user)
-  await considerDevice(ctx, proof)
-  if (owesSecondFactor(ctx, proof)) {
-    const where = { clientId: interaction.params.client_id, interactionId: interaction.uid }
+  if (!allowsMethod(policyOf(ctx.tenant, s.client.record.loginPolicy), proof.amr))
+    return showLogin(s, { form: { email: '' }, errors: { _form: 'login.error.method' }, status: 403 })
+  const clientId = interaction.params.client_id
+  if ((await owed(ctx, proof, clientId)).factor) {
+    const where = { clientId, interactionId: interaction.uid }
     await transact(ctx, (inner) => settle(inner, proof, where))
     koa.status = 303
     return koa.redirect(`${s.at}/mfa`)

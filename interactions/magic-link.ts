@@ -124,9 +124,8 @@ export const take =
     try {
       await transact(ctx, async (inner) => {
         const proof = await magicLinks.take(inner, { token })
-        attempts.assertMaySignIn(inner, proof.user)
         // Rolls back: the code of the same mail still works where the sign-in was started.
-        if (attempts.owesSecondFactor(inner, proof)) throw fail('INSUFFICIENT_AUTHENTICATION', 'guarded')
+        if ((await attempts.owed(inner, proof)).factor) throw fail('INSUFFICIENT_AUTHENTICATION', 'guarded')
         await openHere(koa, inner, providers, proof)
       })
     } catch (error) {

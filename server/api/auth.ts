@@ -89,6 +89,7 @@ export const signOut = operation({
   summary: 'Revoke session & tokens',
   tag,
   auth: 'user',
+  evenIfWeak: true,
   effect: 'write',
   input: object({
     refreshToken: optional(text(4096, { description: 'Accepted and not needed: the whole session ends' })),

@@ -8,6 +8,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
 import * as devices from './devices.ts'
 import { newId } from './ids.ts'
+import { allowsBackup, allowsMethod, hasSecondFactor, type Policy, policyAt, policyOf } from './login-policy.ts'
 
 /** Seconds. */
 const LIFETIME = 300
@@ -73,24 +74,35 @@ export interface Attempt {
   codesSent: number
 }
 
-/** Ways that are two factors in themselves: a passkey with user verification. */
-const isStrong = (amr: string[]) => amr.includes('mfa') || (amr.includes('hwk') && amr.includes('user'))
-
 /** Whether the proof is not enough by itself. */
-export function owesSecondFactor(ctx: Pick<Context, 'tenant'>, proof: Proof): boolean {
+export function owesSecondFactor(policy: Policy, proof: Proof): boolean {
   const { user, amr, deviceTrusted, mfaDemanded } = proof
-  const { mfa_policy: policy } = ctx.tenant.settings
-  if (policy === 'off' || isStrong(amr)) return false
+  if (policy.mfa === 'off' || hasSecondFactor(policy, amr)) return false
   if (mfaDemanded) return true
   if (deviceTrusted) return false
-  return secondFactors(user, amr).length > 0 || policy === 'required' || user.required_actions.includes('enrol_mfa')
+  const has = secondFactors(policy, user, amr).length > 0
+  return has || policy.mfa === 'required' || user.required_actions.includes('enrol_mfa')
 }
 
 /** Notes on the proof whether this device is remembered as one that skips the second factor. */
-export async function considerDevice(ctx: Context, proof: Proof): Promise<void> {
-  if (proof.deviceTrusted !== undefined || !owesSecondFactor(ctx, proof)) return
-  const has = secondFactors(proof.user, proof.amr).length > 0
-  proof.deviceTrusted = has && !proof.user.required_actions.length && (await devices.isTrusted(ctx, proof.user))
+async function considerDevice(ctx: Context, policy: Policy, proof: Proof): Promise<void> {
+  const { user, amr } = proof
+  if (proof.deviceTrusted !== undefined || !owesSecondFactor(policy, proof)) return
+  const mayBe = secondFactors(policy, user, amr).length > 0 && !user.required_actions.includes('enrol_mfa')
+  proof.deviceTrusted = mayBe && (await devices.isTrusted(ctx, user.id))
+}
+
+/** What is owed at the client before a session opens. Throws for who may not sign in, or not in this way. */
+export async function owed(
+  ctx: Context,
+  proof: Proof,
+  clientId?: string,
+): Promise<{ policy: Policy; factor: boolean }> {
+  const policy = await policyAt(ctx, clientId)
+  assertMaySignIn(ctx, proof.user, policy)
+  if (!allowsMethod(policy, proof.amr)) throw fail('ACCESS_DENIED', 'Signing in this way is not offered here')
+  await considerDevice(ctx, policy, proof)
+  return { policy, factor: owesSecondFactor(policy, proof) }
 }
 
 /** What the proof still owes. Runs in a transaction; `interactionId` binds the attempt to hosted pages. */
@@ -100,10 +112,9 @@ export async function settle(
   where: { clientId?: string | undefined; interactionId?: string | undefined } = {},
 ): Promise<Outcome> {
   const { user, amr, also } = proof
-  assertMaySignIn(ctx, user)
-  await considerDevice(ctx, proof)
-  if (!owesSecondFactor(ctx, proof)) return { kind: 'done', proof }
-  const factors = secondFactors(user, amr)
+  const { policy, factor } = await owed(ctx, proof, where.clientId)
+  if (!factor) return { kind: 'done', proof }
+  const factors = secondFactors(policy, user, amr)
   const { ip, userAgent } = ctx.request
   const { id: tenantId, hasWebhooks } = ctx.tenant
   await flush(newUnit({ tenantId, hasWebhooks, db: ctx.db, ip, userAgent, also }))
@@ -134,22 +145,22 @@ export async function settle(
   }
 }
 
-/** Factors that add something to what was proven already: mail after a mailed link proves nothing new. */
-export function secondFactors(user: Person, amr: string[]): string[] {
-  const order = ['webauthn', 'totp', 'sms', 'email']
-  const usable = order.filter(
+/** Factors that count and add something to what was proven already: mail after a mailed link proves nothing new. */
+export function secondFactors(policy: Policy, user: Person, amr: string[]): string[] {
+  const usable = policy.factors.filter(
     (f) =>
       user.factors.includes(f) && !(f === 'email' && amr.includes('email')) && !(f === 'sms' && amr.includes('sms')),
   )
-  return usable.length && user.factors.includes('backup_codes') ? [...usable, 'backup_codes'] : usable
+  const withBackup = usable.length > 0 && user.factors.includes('backup_codes') && allowsBackup(policy)
+  return withBackup ? [...usable, 'backup_codes'] : usable
 }
 
 /** Nobody who may not act gets past here, whichever way they came. */
-export function assertMaySignIn(ctx: Context, user: Person): void {
+export function assertMaySignIn(ctx: Context, user: Person, policy: Policy = policyOf(ctx.tenant)): void {
   if (user.status !== 'active') throw fail('ACCOUNT_DISABLED', 'This account is disabled')
   if (user.locked_until && user.locked_until > new Date()) throw fail('ACCOUNT_LOCKED', 'This account is locked')
   devices.assertNotBlocked(ctx, user)
-  if (ctx.tenant.settings.require_verified_email && !user.email_verified_at) {
+  if (policy.verifiedEmail && !user.email_verified_at) {
     throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
   }
 }
@@ -234,7 +245,7 @@ export async function finish(ctx: Context, attempt: Attempt, factor: { amr: stri
   if (ended === 0) throw gone()
   const user = await person(ctx, attempt.userId)
   if (!user) throw gone()
-  assertMaySignIn(ctx, user)
+  assertMaySignIn(ctx, user, await policyAt(ctx, attempt.clientId ?? undefined))
   return { user, amr: [...new Set([...attempt.amr, ...factor.amr, 'mfa'])], also: [] }
 }
 
@@ -251,7 +262,8 @@ export const noteSignIn = (user: Person): Part => ({
 })
 
 /** Authentication context (OIDC Core acr) of what was proven. */
-export const acrOf = (amr: string[]): string => (amr.includes('mfa') || isStrong(amr) ? ACR.mfa : ACR.single)
+export const acrOf = (amr: string[]): string =>
+  amr.includes('mfa') || (amr.includes('hwk') && amr.includes('user')) ? ACR.mfa : ACR.single
 export const ACR = { single: 'urn:gatehouse:acr:single', mfa: 'urn:gatehouse:acr:mfa' } as const
 
 /** SQL of the columns that make a Person, for statements of other files; expects the users row as u. */

@@ -1,5 +1,6 @@
 /** Every tenant setting by key: its schema, default and meaning. Public ones may be read by anybody. */
 import { anything, array, boolean, integer, oneOf, record, type Schema, type Static, string } from '../kernel/schema.ts'
+import { FACTORS } from './login-policy.ts'
 import { schemaProblem } from './attribute-schema.ts'
 
 const define = <S extends Schema>(schema: S, fallback: Static<S>, description: string, isPublic = false) => ({
@@ -40,6 +41,12 @@ export const definitions = {
     oneOf(['off', 'optional', 'required']),
     'optional',
     'Whether people may or must use a second factor',
+    true,
+  ),
+  mfa_factors: define(
+    array(oneOf(FACTORS), { minItems: 1, maxItems: FACTORS.length, uniqueItems: true }),
+    [...FACTORS],
+    'Second factors that count here; a client may narrow them',
     true,
   ),
   mfa_by_user_id: define(
