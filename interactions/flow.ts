@@ -12,6 +12,7 @@ import { allowsMethod, offers, policyOf } from '../server/domain/login-policy.ts
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import { demandsMfa } from '../server/oidc/acr.ts'
+import { adopt } from './carried.ts'
 import { showConsent } from './consent.ts'
 import { fieldErrors, isEmail, readForm, spend } from './page.ts'
 import { showMailSent } from './registration.ts'
@@ -31,6 +32,7 @@ import {
 /** Which page the provider's prompt asks for. `?other=1` is the wish to be somebody else than who is signed in. */
 export const show: StepHandler = async (s) => {
   const { prompt } = s.interaction
+  if (await adopt(s)) return
   if (s.koa.query.other) return showLogin(s, { form: { email: '' } })
   if (prompt.name === 'consent') return showConsent(s)
   if (prompt.name === 'select_account') return showAccounts(s)
@@ -104,24 +106,25 @@ async function askToVerify(s: Step, email: string): Promise<void> {
   showMailSent(s, email)
 }
 
-/** A first factor is proven: go on to the second, or be done. */
+/** Something is proven: go on to what is still owed, or be done. */
 export async function prove(s: Step, proof: Proof): Promise<void> {
   const { ctx, interaction, koa } = s
   proof.mfaDemanded = demandsMfa(interaction.params)
   if (!allowsMethod(policyOf(ctx.tenant, s.client.record.loginPolicy), proof.amr))
     return showLogin(s, { form: { email: '' }, errors: { _form: 'login.error.method' }, status: 403 })
   const clientId = interaction.params.client_id
-  if ((await owed(ctx, proof, clientId)).factor) {
+  const still = await owed(ctx, proof, clientId)
+  if (still.factor || still.actions.length > 0) {
     const where = { clientId, interactionId: interaction.uid }
-    await transact(ctx, (inner) => settle(inner, proof, where))
+    const { kind } = await transact(ctx, (inner) => settle(inner, proof, where))
     koa.status = 303
-    return koa.redirect(`${s.at}/mfa`)
+    return koa.redirect(`${s.at}/${kind === 'actions_required' ? 'actions' : 'mfa'}`)
   }
   await signInNow(s, proof)
 }
 
 /** Nothing is owed any more. */
-export async function signInNow(s: Step, proof: Proof): Promise<void> {
+async function signInNow(s: Step, proof: Proof): Promise<void> {
   const { ctx, interaction } = s
   const { user, amr, also } = proof
   units.getStore()!.also.push(...also, noteSignIn(user))

@@ -10,6 +10,7 @@ import * as webhooks from './0009_webhooks.ts'
 import * as imports from './0010_imports.ts'
 import * as clients from './0011_clients.ts'
 import * as tenants from './0012_tenants.ts'
+import * as requiredActions from './0015_required_actions.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -22,6 +23,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0010_imports': imports,
   '0011_clients': clients,
   '0012_tenants': tenants,
+  '0015_required_actions': requiredActions,
 }
 
 const source: Knex.MigrationSource<string> = {

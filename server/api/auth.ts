@@ -26,6 +26,9 @@ export const register = operation({
     password: Password,
     ...personNames,
     phoneNumber: optional(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' })),
+    acceptTerms: optional(
+      text(64, { description: 'terms_version of the settings, where the person accepts; else signing in asks for it' }),
+    ),
   }),
   example: { email: 'user@example.com', password: 'SecurePassword123!' },
   output: object({ user: optional(User), message: string() }),

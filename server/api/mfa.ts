@@ -49,8 +49,8 @@ export const MfaEnabled = resource('MfaEnabled', {
     array(string(), { description: 'Ten, each good for one sign-in. Shown this once, to who has none yet' }),
   ),
 })
-const MfaSetup = resource('MfaSetup', {
-  method: oneOf(['totp', 'sms']),
+export const MfaSetup = resource('MfaSetup', {
+  method: oneOf(['totp', 'sms', 'email']),
   secret: optional(string({ description: 'Base32, for typing by hand' })),
   url: optional(string({ description: 'otpauth:// address for the authenticator app' })),
   qrSvg: optional(string({ description: 'The address as a QR code', maxLength: 200_000 })),
@@ -92,15 +92,16 @@ export const setUp = operation({
       await sms.setUp(ctx, me(ctx))
       return { method: 'sms' as const, message: 'Send back the code we have texted you' }
     }
-    const { secret, url } = await totp.setUp(ctx, me(ctx))
-    return {
-      method: 'totp' as const,
-      secret,
-      url,
-      qrSvg: qrSvg(url),
-      message: 'Scan the code with an authenticator app and send back what it shows',
-    }
+    return appSetup(await totp.setUp(ctx, me(ctx)))
   },
+})
+
+export const appSetup = ({ secret, url }: totp.TotpSetup) => ({
+  method: 'totp' as const,
+  secret,
+  url,
+  qrSvg: qrSvg(url),
+  message: 'Scan the code with an authenticator app and send back what it shows',
 })
 
 /** What enabling needs besides the code: shared with the row that also completes sign-ins. */

@@ -47,6 +47,16 @@ const owing: Condition[] = [
     unset: (app) => loginPolicy(app, {}),
   },
   {
+    name: 'has to accept the terms',
+    set: (app) => setting(app, 'terms_version', '2'),
+    unset: (app) => setting(app, 'terms_version', ''),
+  },
+  {
+    name: 'has to choose a new password',
+    set: (app, id) => user(app, id, { required_actions: ['set_password'] }),
+    unset: (app, id) => user(app, id, { required_actions: [] }),
+  },
+  {
     name: 'was asked to set up a second factor',
     set: (app, id) => user(app, id, { required_actions: ['enrol_mfa'] }),
     unset: (app, id) => user(app, id, { required_actions: [] }),
