@@ -2,6 +2,7 @@
 import { Done, done, Password, personNames } from '../server/api/shapes.ts'
 import { visible } from '../server/domain/attribute-schema.ts'
 import { type Context, operation } from '../server/domain/context.ts'
+import { REQUIRED_ACTIONS } from '../server/domain/required-actions.ts'
 import * as roles from '../server/domain/roles.ts'
 import { list as listUsers, SORTS } from '../server/domain/user-admin/list.ts'
 import * as people from '../server/domain/user-admin.ts'
@@ -39,6 +40,13 @@ const profile = {
   zoneinfo: optional(nullable(text(64))),
 }
 const managed = {
+  requiredActions: optional(
+    array(oneOf(REQUIRED_ACTIONS), {
+      uniqueItems: true,
+      maxItems: REQUIRED_ACTIONS.length,
+      description: 'What the next sign-in asks for; replaces what was asked before',
+    }),
+  ),
   emailVerified: optional(boolean({ description: 'You vouch for the address' })),
   enabled: optional(boolean()),
   attributes: optional(record(anything(), { maxProperties: 100, description: 'Merged key by key; null removes' })),
@@ -155,7 +163,7 @@ export const update = operation({
   id: 'users.update',
   summary: 'Update user details (admin or self)',
   description:
-    'Absent keys stay, null clears. Address, verification, attributes and enabled are for administrators. A new address or telephone number is unverified.',
+    'Absent keys stay, null clears. Address, verification, attributes, required actions and enabled are for administrators. A new address or telephone number is unverified.',
   tag,
   auth: { permission: 'users:write', orSelf: 'id' },
   effect: 'write',

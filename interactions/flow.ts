@@ -6,18 +6,13 @@ import { decodeJwt } from 'jose'
 import { units } from '../adapters/oidc.ts'
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
-import {
-  assertMaySignIn,
-  considerDevice,
-  noteSignIn,
-  owesSecondFactor,
-  type Proof,
-  settle,
-} from '../server/domain/attempts.ts'
+import { noteSignIn, owed, type Proof, settle } from '../server/domain/attempts.ts'
 import { proofOf, provePassword } from '../server/domain/login.ts'
+import { allowsMethod, offers, policyOf } from '../server/domain/login-policy.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import { demandsMfa } from '../server/oidc/acr.ts'
+import { adopt } from './carried.ts'
 import { showConsent } from './consent.ts'
 import { fieldErrors, isEmail, readForm, spend } from './page.ts'
 import { showMailSent } from './registration.ts'
@@ -37,6 +32,7 @@ import {
 /** Which page the provider's prompt asks for. `?other=1` is the wish to be somebody else than who is signed in. */
 export const show: StepHandler = async (s) => {
   const { prompt } = s.interaction
+  if (await adopt(s)) return
   if (s.koa.query.other) return showLogin(s, { form: { email: '' } })
   if (prompt.name === 'consent') return showConsent(s)
   if (prompt.name === 'select_account') return showAccounts(s)
@@ -45,18 +41,22 @@ export const show: StepHandler = async (s) => {
 
 export async function showLogin(s: Step, again: Again = {}): Promise<void> {
   const { koa, ctx, interaction, at } = s
+  const { settings, mountPath } = ctx.tenant
   const expected = again.form ? undefined : await expectedPerson(s)
+  const policy = policyOf(ctx.tenant, s.client.record.loginPolicy)
+  const password = offers(policy, 'password')
   koa.status = again.status ?? 200
   render(koa, 'login', {
     post: at,
     client: clientView(s.client),
+    password,
     links: {
-      forgot: `${ctx.tenant.mountPath}/forgot-password?interaction=${interaction.uid}`,
-      ...(ctx.tenant.settings.magic_link_enabled && { magicLink: `${at}/magic-link` }),
-      ...(ctx.tenant.settings.registration_enabled && { register: `${at}/register` }),
+      ...(password && { forgot: `${mountPath}/forgot-password?interaction=${interaction.uid}` }),
+      ...(settings.magic_link_enabled && offers(policy, 'magic_link') && { magicLink: `${at}/magic-link` }),
+      ...(settings.registration_enabled && password && { register: `${at}/register` }),
     },
-    providers: await buttons(s),
-    passkey: passkeyView(s, 'passkey', true),
+    providers: offers(policy, 'social') ? await buttons(s) : [],
+    passkey: offers(policy, 'passkey') ? passkeyView(s, 'passkey', true) : undefined,
     form: { email: again.form ? again.form.email : (interaction.params.login_hint ?? expected?.email ?? '') },
     errors: again.errors,
     vars: again.vars,
@@ -106,23 +106,25 @@ async function askToVerify(s: Step, email: string): Promise<void> {
   showMailSent(s, email)
 }
 
-/** A first factor is proven: go on to the second, or be done. */
+/** Something is proven: go on to what is still owed, or be done. */
 export async function prove(s: Step, proof: Proof): Promise<void> {
   const { ctx, interaction, koa } = s
   proof.mfaDemanded = demandsMfa(interaction.params)
-  assertMaySignIn(ctx, proof.user)
-  await considerDevice(ctx, proof)
-  if (owesSecondFactor(ctx, proof)) {
-    const where = { clientId: interaction.params.client_id, interactionId: interaction.uid }
-    await transact(ctx, (inner) => settle(inner, proof, where))
+  if (!allowsMethod(policyOf(ctx.tenant, s.client.record.loginPolicy), proof.amr))
+    return showLogin(s, { form: { email: '' }, errors: { _form: 'login.error.method' }, status: 403 })
+  const clientId = interaction.params.client_id
+  const still = await owed(ctx, proof, clientId)
+  if (still.factor || still.actions.length > 0) {
+    const where = { clientId, interactionId: interaction.uid }
+    const { kind } = await transact(ctx, (inner) => settle(inner, proof, where))
     koa.status = 303
-    return koa.redirect(`${s.at}/mfa`)
+    return koa.redirect(`${s.at}/${kind === 'actions_required' ? 'actions' : 'mfa'}`)
   }
   await signInNow(s, proof)
 }
 
 /** Nothing is owed any more. */
-export async function signInNow(s: Step, proof: Proof): Promise<void> {
+async function signInNow(s: Step, proof: Proof): Promise<void> {
   const { ctx, interaction } = s
   const { user, amr, also } = proof
   units.getStore()!.also.push(...also, noteSignIn(user))

@@ -6,6 +6,7 @@ import * as secrets from '../server/domain/secrets.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { openHere } from './browser-session.ts'
+import { carry } from './carried.ts'
 import { prove } from './flow.ts'
 import { fieldErrors, isEmail, type PageHandler, readForm, spend } from './page.ts'
 import { render } from './render.ts'
@@ -115,25 +116,18 @@ export const takeWaiting: StepHandler = async (s) => {
   await prove(s, await transact(s.ctx, (inner) => magicLinks.take(inner, { token })))
 }
 
-/** Signs in in this browser, where nobody waits. Nothing here can ask for a second factor, so it is not skipped but refused. */
+/** Signs in in this browser, where nobody waits. What is owed besides is asked for here, too. */
 export const take =
   (providers: Providers): PageHandler =>
   async (koa, ctx) => {
     const token = tokenOf((await readForm(koa)).token)
     await spend(ctx, { name: 'magic-link-verify', count: 30, seconds: 900 })
-    try {
-      await transact(ctx, async (inner) => {
-        const proof = await magicLinks.take(inner, { token })
-        attempts.assertMaySignIn(inner, proof.user)
-        // Rolls back: the code of the same mail still works where the sign-in was started.
-        if (attempts.owesSecondFactor(inner, proof)) throw fail('INSUFFICIENT_AUTHENTICATION', 'guarded')
-        await openHere(koa, inner, providers, proof)
-      })
-    } catch (error) {
-      if ((error as Failure).code !== 'INSUFFICIENT_AUTHENTICATION') throw error
-      koa.status = 403
-      return render(koa, 'magic-link-guarded')
-    }
+    const outcome = await transact(ctx, async (inner) => {
+      const settled = await attempts.settle(inner, await magicLinks.take(inner, { token }))
+      if (settled.kind === 'done') await openHere(koa, inner, providers, settled.proof)
+      return settled
+    })
+    if (outcome.kind !== 'done') return carry(koa, ctx, outcome)
     koa.status = 303
     koa.redirect(`${ctx.tenant.mountPath}/`)
   }

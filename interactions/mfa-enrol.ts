@@ -1,29 +1,24 @@
 /** Setting up a first second factor within a sign-in, where the tenant demands one: an app, then backup codes shown once. */
 import { qrSvg } from '../adapters/qr.ts'
 import { transact } from '../server/api/pipeline.ts'
-import { type Attempt, finish as finishAttempt } from '../server/domain/attempts.ts'
-import type { Context } from '../server/domain/context.ts'
+import { finish as finishAttempt, note } from '../server/domain/attempts.ts'
 import * as totp from '../server/domain/factors/totp.ts'
 import * as factors from '../server/domain/factors.ts'
-import type { Failure } from '../server/kernel/errors.ts'
-import { signInNow } from './flow.ts'
+import { type Failure, fail } from '../server/kernel/errors.ts'
+import { prove } from './flow.ts'
 import { seeOther, startAgain, type Waiting, waiting } from './mfa.ts'
 import { readForm, spend } from './page.ts'
 import { render } from './render.ts'
 import { type Again, clientView, type Step, type StepHandler } from './step.ts'
 
-/** Writes down how far the set-up of this sign-in is. Getting an app and writing codes down takes longer than a code. */
-const note = (ctx: Context, attempt: Attempt, data: object) =>
-  ctx
-    .db('login_attempts')
-    .where({ tenant_id: ctx.tenant.id, id: attempt.id, finished_at: null })
-    .update({
-      data: ctx.db.raw('data || ?::jsonb', [JSON.stringify(data)]),
-      expires_at: ctx.db.raw(`greatest(expires_at, now() + interval '10 minutes')`),
-    })
-
 /** The secret belongs to this sign-in: one that somebody else began before must never be the one that is proven. */
-export async function showEnrol(s: Step, { attempt, user }: Waiting, again: Again = {}): Promise<void> {
+export async function showEnrol(s: Step, { attempt, user, policy }: Waiting, again: Again = {}): Promise<void> {
+  // Passkeys, mail and SMS are set up in the account, or over the API.
+  if (!policy.factors.includes('totp'))
+    throw fail(
+      'CONFLICT',
+      'A second factor of another kind is asked for here. Set it up in your account, or ask for help',
+    )
   const { koa, ctx, at } = s
   const known = attempt.data.enrol ? await totp.waiting(ctx, user, attempt.data.enrol) : undefined
   const setup =
@@ -41,6 +36,7 @@ export async function showEnrol(s: Step, { attempt, user }: Waiting, again: Agai
     secret: setup.secret.replace(/(.{4})(?=.)/g, '$1 '),
     url: setup.url,
     links: { back: at },
+    ...(attempt.data.carried && { notice: 'mfa.notice.carried' }),
     errors: again.errors,
   })
 }
@@ -82,5 +78,5 @@ export const goOn: StepHandler = async (s) => {
   if (!found?.attempt.data.proven) return startAgain(s)
   const { attempt } = found
   const proof = await transact(s.ctx, (inner) => finishAttempt(inner, attempt, { amr: attempt.data.proven }))
-  await signInNow(s, proof)
+  await prove(s, proof)
 }

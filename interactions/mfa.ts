@@ -3,7 +3,7 @@ import { transact } from '../server/api/pipeline.ts'
 import type { Context } from '../server/domain/context.ts'
 import * as second from '../server/domain/factors/second.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
-import { showLogin, signInNow } from './flow.ts'
+import { prove, showLogin } from './flow.ts'
 import { showCodes, showEnrol } from './mfa-enrol.ts'
 import { readForm, spend } from './page.ts'
 import { render } from './render.ts'
@@ -57,6 +57,7 @@ async function challenge(s: Step, { attempt, user, methods }: Waiting, wish: str
       to: method === 'email' ? maskedEmail(user.email) : await maskedPhone(ctx, user.id),
       sent: attempt.codeFactor === method,
     }),
+    ...(attempt.data.carried && { notice: 'mfa.notice.carried' }),
     errors: again.errors,
     vars: again.vars,
   })
@@ -97,7 +98,7 @@ export const mfa: StepHandler = async (s) => {
   try {
     const checked = await second.check(ctx, { interactionId: s.interaction.uid }, form.code, method)
     const proof = await transact(ctx, (inner) => second.complete(inner, checked))
-    await signInNow(s, { ...proof, trustDevice: form.trust_device === '1' })
+    await prove(s, { ...proof, trustDevice: form.trust_device === '1' })
   } catch (error) {
     await refuse(s, method, error as Failure)
   }

@@ -3,7 +3,7 @@ import { transact } from '../server/api/pipeline.ts'
 import * as attempts from '../server/domain/attempts.ts'
 import * as passkeys from '../server/domain/passkeys.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
-import { prove, showLogin, signInNow } from './flow.ts'
+import { prove, showLogin } from './flow.ts'
 import { showMfaAgain, startAgain } from './mfa.ts'
 import { readForm, spend } from './page.ts'
 import type { Step, StepHandler } from './step.ts'
@@ -72,7 +72,7 @@ export const second: StepHandler = async (s) => {
     const findAttempt = () => waitingAttempt(s)
     const used = await passkeys.checkSignIn(s.ctx, credentialOf(form.credential), { findAttempt })
     const proof = await transact(s.ctx, (inner) => passkeys.proofOf(inner, used))
-    await signInNow(s, proof)
+    await prove(s, proof)
   } catch (error) {
     const { code, status } = error as Failure
     if (code === 'UNAUTHORIZED') return startAgain(s)

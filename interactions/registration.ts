@@ -2,6 +2,7 @@
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
 import { person } from '../server/domain/attempts.ts'
+import { termsOf } from '../server/domain/required-actions.ts'
 import type { Failure } from '../server/kernel/errors.ts'
 import { prove } from './flow.ts'
 import { type Form, fieldErrors, isEmail, passwordRules, readForm, spend } from './page.ts'
@@ -19,6 +20,7 @@ async function registerPage(s: Step, again: Again = {}): Promise<void> {
     client: clientView(s.client),
     links: { login: s.at },
     rules: passwordRules(ctx.tenant),
+    terms: termsOf(ctx.tenant.settings),
     form: again.form ?? { email: s.interaction.params.login_hint ?? '' },
     errors: again.errors ?? (closed ? { _form: 'register.error.closed' } : undefined),
     vars: again.vars,
@@ -29,7 +31,8 @@ async function registerPage(s: Step, again: Again = {}): Promise<void> {
 export const register: StepHandler = async (s) => {
   const { koa, ctx } = s
   const form = await readForm(koa)
-  const errors = mistakes(form)
+  const terms = termsOf(ctx.tenant.settings)
+  const errors = { ...mistakes(form), ...(terms && !form.accept_terms && { accept_terms: 'field.error.terms' }) }
   if (Object.keys(errors).length) return registerPage(s, { form, errors, status: 400 })
   await spend(ctx, { name: 'register', count: 5, seconds: 3600 })
   const input = {
@@ -37,6 +40,7 @@ export const register: StepHandler = async (s) => {
     password: form.password!,
     givenName: form.given_name || null,
     familyName: form.family_name || null,
+    ...(terms && { acceptTerms: form.accept_terms! }),
   }
   const { settings } = ctx.tenant
   try {
@@ -45,7 +49,8 @@ export const register: StepHandler = async (s) => {
     if (!user || settings.enumeration_protection || settings.require_verified_email) return showMailSent(s, input.email)
     await prove(s, { user: (await person(ctx, user.id))!, amr: ['pwd'], also: [] })
   } catch (error) {
-    const mendable = fieldErrors(error)
+    const isStale = (error as Failure).code === 'VALIDATION_ERROR'
+    const mendable = isStale ? { errors: { accept_terms: 'field.error.terms' } } : fieldErrors(error)
     if (!mendable) throw error
     await registerPage(s, { form, ...mendable, status: (error as Failure).status })
   }

@@ -16,6 +16,7 @@ import * as enrolment from './mfa-enrol.ts'
 import { type PageHandler, page } from './page.ts'
 import * as passkey from './passkey.ts'
 import { register, showRegister } from './registration.ts'
+import * as requiredActions from './required-actions.ts'
 import * as social from './social.ts'
 import { type StepHandler, step as stepOf } from './step.ts'
 
@@ -50,6 +51,8 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/mfa/send', step(mfa.send))
   post('/interaction/:uid/mfa/enrol', step(enrolment.enrol))
   post('/interaction/:uid/mfa/continue', step(enrolment.goOn))
+  get('/interaction/:uid/actions', step(requiredActions.showActions))
+  post('/interaction/:uid/actions', step(requiredActions.act))
 
   post('/interaction/:uid/passkey/begin', step(passkey.begin))
   post('/interaction/:uid/passkey', step(passkey.signIn))

@@ -13,6 +13,7 @@ import * as imports from './0010_imports.ts'
 import * as clients from './0011_clients.ts'
 import * as tenants from './0012_tenants.ts'
 import * as auditTree from './0013_audit_tree.ts'
+import * as requiredActions from './0015_required_actions.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -28,6 +29,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0011_clients': clients,
   '0012_tenants': tenants,
   '0013_audit_tree': auditTree,
+  '0015_required_actions': requiredActions,
 }
 
 const source: Knex.MigrationSource<string> = {

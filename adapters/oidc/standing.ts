@@ -11,7 +11,8 @@ const FIND_CONTEXT = `select ${CONTEXT_SELECT}, exists (select 1 from oidc_model
 /** What a token stands on: its grant, session and person, as of now. */
 export interface Standing {
   grant: AdapterPayload | undefined
-  session: { live: boolean; revoked: boolean } | undefined
+  /** `amr`: how it was signed in. */
+  session: { live: boolean; revoked: boolean; amr: string[] } | undefined
   /** The users row with role_ids. */
   user: any
   /** The token itself is on the deny-list. */
@@ -21,7 +22,11 @@ export interface Standing {
 const standing = (row: any): Standing => ({
   grant: row.g_payload ?? undefined,
   session: row.s_id
-    ? { live: row.s_ended_at === null && row.s_expires_at > new Date(), revoked: row.s_end_reason === 'revoked' }
+    ? {
+        live: row.s_ended_at === null && row.s_expires_at > new Date(),
+        revoked: row.s_end_reason === 'revoked',
+        amr: row.s_payload.amr ?? [],
+      }
     : undefined,
   user: row.u_id ? person(row) : undefined,
   revoked: row.revoked ?? false,

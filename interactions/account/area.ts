@@ -6,10 +6,12 @@ import type { Context as KoaContext } from 'koa'
 import { findPerson, newUnit, touchSessions, units } from '../../adapters/oidc.ts'
 import { ACR } from '../../server/domain/attempts.ts'
 import type { Actor, Context, UserRow } from '../../server/domain/context.ts'
+import * as devices from '../../server/domain/devices.ts'
 import type { Pending } from '../../server/domain/events.ts'
 import * as factors from '../../server/domain/factors.ts'
 import { enabled as identityProviders } from '../../server/domain/identity-providers.ts'
 import { DIRECT_CLIENT } from '../../server/domain/ids.ts'
+import { policyAt, suffices } from '../../server/domain/login-policy.ts'
 import * as passkeys from '../../server/domain/passkeys.ts'
 import { isRecent } from '../../server/domain/recent.ts'
 import type { Failure } from '../../server/kernel/errors.ts'
@@ -42,13 +44,19 @@ export const memberPage =
   (handle: MemberHandler, freshness: Freshness = 'any'): PageHandler =>
   async (koa, ctx) => {
     const member = await whoIsHere(providers, koa, ctx)
-    if (!member) return goSignIn(koa, ctx, {})
+    if (!member || !(await isStrongEnough(member))) return goSignIn(koa, ctx, {})
     const mfa = freshness === 'factors' && (await needsFactor(member))
     const proof = { loginTs: member.session.loginTs, amr: member.session.amr ?? [] }
     if (freshness !== 'any' && !isRecent(proof, { mfa }))
       return goSignIn(koa, ctx, { again: true, ...(mfa && { acr: ACR.mfa }) })
     await handle(member)
   }
+
+/** As the authorization endpoint decides, where these people are sent to. */
+async function isStrongEnough({ ctx, user, session }: Member): Promise<boolean> {
+  const { method, factor } = suffices(await policyAt(ctx), session.amr ?? [])
+  return method && (factor || devices.isTrusted(ctx, user.id))
+}
 
 const needsFactor = async ({ ctx, user }: Member): Promise<boolean> =>
   ctx.tenant.settings.mfa_policy !== 'off' && (await factors.list(ctx, user.id)).length > 0

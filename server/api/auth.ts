@@ -26,6 +26,9 @@ export const register = operation({
     password: Password,
     ...personNames,
     phoneNumber: optional(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' })),
+    acceptTerms: optional(
+      text(64, { description: 'terms_version of the settings, where the person accepts; else signing in asks for it' }),
+    ),
   }),
   example: { email: 'user@example.com', password: 'SecurePassword123!' },
   output: object({ user: optional(User), message: string() }),
@@ -89,6 +92,7 @@ export const signOut = operation({
   summary: 'Revoke session & tokens',
   tag,
   auth: 'user',
+  evenIfWeak: true,
   effect: 'write',
   input: object({
     refreshToken: optional(text(4096, { description: 'Accepted and not needed: the whole session ends' })),

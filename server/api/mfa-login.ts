@@ -1,12 +1,14 @@
 /** The second step of a sign-in over REST. */
-import type { Attempt, Proof } from '../domain/attempts.ts'
+import { type Attempt, type Proof, settle } from '../domain/attempts.ts'
 import { type Context, operation } from '../domain/context.ts'
+import * as enrolment from '../domain/factors/enrolment.ts'
 import * as second from '../domain/factors/second.ts'
+import * as actions from '../domain/required-actions.ts'
 import { fail } from '../kernel/errors.ts'
-import { either, object, oneOf, optional, text, uuid } from '../kernel/schema.ts'
+import { array, either, object, oneOf, optional, string, text, uuid } from '../kernel/schema.ts'
 import { answerLogin, LoginAnswer } from './login-answer.ts'
-import { Code, type Enabling, enableNow, keepSessions, MfaEnabled, prepareEnable } from './mfa.ts'
-import { Done, done } from './shapes.ts'
+import { appSetup, Code, type Enabling, enableNow, keepSessions, MfaEnabled, MfaSetup, prepareEnable } from './mfa.ts'
+import { Done, done, Password } from './shapes.ts'
 
 const tag = 'Multi-factor authentication'
 const description =
@@ -34,9 +36,11 @@ const codeErrors = [
 ] as const
 const example = { userId: '018f3c1e-7a1b-7c3d-9e4f-5a6b7c8d9e0f', code: '123456' }
 
-/** The tokens that the finished sign-in has earned. */
-const answer = async (ctx: Context, { attempt: from }: { attempt: Attempt }, proof: Proof) =>
-  answerLogin(ctx, { kind: 'done', proof }, from.clientId ?? undefined)
+/** The tokens that the finished sign-in has earned, or what is still owed. */
+const answer = async (ctx: Context, { attempt: from }: { attempt: Attempt }, proof: Proof) => {
+  const clientId = from.clientId ?? undefined
+  return answerLogin(ctx, await settle(ctx, proof, { clientId }), clientId)
+}
 
 const byCode = (id: string, summary: string, factor: second.CodeFactor) =>
   operation({
@@ -86,6 +90,61 @@ export const loginByEmail = byCode('auth.login_mfa_email', 'Complete login with 
 export const loginBySms = byCode('auth.login_mfa_sms', 'Complete login with a texted code', 'sms')
 export const sendEmail = bySending('auth.login_mfa_email_send', "Send MFA code to user's email", 'email')
 export const sendSms = bySending('auth.login_mfa_sms_send', "Send MFA code to user's phone", 'sms')
+
+const mfaToken = text(128, { description: 'As the answer that asked for it said' })
+
+export const beginEnrolment = operation({
+  ...common,
+  id: 'auth.login_enrol',
+  summary: 'Set up a first second factor within a sign-in',
+  description:
+    'Where a sign-in answered enrolment_required. The token does this and nothing else. What is set up is active once a code proves it.',
+  limit: { name: 'mfa-setup', count: 20, seconds: 3600 },
+  errors: ['VALIDATION_ERROR', 'UNAUTHORIZED', 'CONFLICT', 'RATE_LIMITED', 'UNAVAILABLE'],
+  input: object({
+    mfaToken,
+    method: optional(oneOf(enrolment.ENROLLED, { description: 'One of enrolment_methods; the first where absent' })),
+  }),
+  example: { mfaToken: 'Oqso5b_q', method: 'totp' },
+  output: MfaSetup,
+  async run(ctx, input) {
+    const { method, setup } = await enrolment.begin(ctx, input.mfaToken, input.method)
+    return setup ? appSetup(setup) : { method, message: 'Send back the code that is on its way' }
+  },
+})
+
+export const finishEnrolment = operation({
+  ...common,
+  id: 'auth.login_enrolled',
+  summary: 'Prove the new second factor and complete the sign-in',
+  description: 'Five tries. The backup codes are shown this once.',
+  errors: [...codeErrors, 'NOT_FOUND', 'CONFLICT'],
+  input: object({ mfaToken, code: Code }),
+  example: { mfaToken: 'Oqso5b_q', code: '123456' },
+  output: object({ backupCodes: optional(array(string())), login: LoginAnswer }),
+  prepare: (ctx, input) => enrolment.check(ctx, input.mfaToken, input.code),
+  async run(ctx, _input, checked) {
+    const { backupCodes, proof } = await enrolment.complete(ctx, checked)
+    return { ...(backupCodes && { backupCodes }), login: await answer(ctx, checked, proof) }
+  },
+})
+
+export const act = operation({
+  ...common,
+  id: 'auth.login_actions',
+  summary: 'Do what a sign-in still asks for: accept the terms, choose a new password',
+  description: 'Where a sign-in answered actions_required. All of them at once.',
+  errors: [...codeErrors, 'WEAK_PASSWORD', 'UNAVAILABLE'],
+  input: object({
+    mfaToken,
+    acceptTerms: optional(text(64, { description: 'The version of the terms that the person accepts' })),
+    newPassword: optional(Password),
+  }),
+  example: { mfaToken: 'Oqso5b_q', acceptTerms: '2026-01' },
+  output: LoginAnswer,
+  prepare: (ctx, { mfaToken, ...given }) => actions.check(ctx, { mfaToken }, given),
+  run: async (ctx, _input, checked) => answer(ctx, checked, await actions.complete(ctx, checked)),
+})
 
 /** Whether the caller names a sign-in; else it is about their own set-up. */
 const isLogin = (input: { mfaToken?: string; userId?: string }) => Boolean(input.mfaToken ?? input.userId)

@@ -49,8 +49,8 @@ export const MfaEnabled = resource('MfaEnabled', {
     array(string(), { description: 'Ten, each good for one sign-in. Shown this once, to who has none yet' }),
   ),
 })
-const MfaSetup = resource('MfaSetup', {
-  method: oneOf(['totp', 'sms']),
+export const MfaSetup = resource('MfaSetup', {
+  method: oneOf(['totp', 'sms', 'email']),
   secret: optional(string({ description: 'Base32, for typing by hand' })),
   url: optional(string({ description: 'otpauth:// address for the authenticator app' })),
   qrSvg: optional(string({ description: 'The address as a QR code', maxLength: 200_000 })),
@@ -65,6 +65,7 @@ export const status = operation({
   summary: 'Get MFA status and enabled methods',
   tag,
   auth: 'user',
+  evenIfWeak: true,
   effect: 'read',
   input: nothing,
   output: MfaStatus,
@@ -78,6 +79,7 @@ export const setUp = operation({
     'Not active before a code proves it; what was active stays so until then. SMS sends a code to the verified phone.',
   tag,
   auth: 'user',
+  evenIfWeak: true,
   effect: 'write',
   limit: { name: 'mfa-setup', count: 20, seconds: 3600 },
   errors: ['VALIDATION_ERROR', 'INSUFFICIENT_AUTHENTICATION', 'RATE_LIMITED'],
@@ -90,15 +92,16 @@ export const setUp = operation({
       await sms.setUp(ctx, me(ctx))
       return { method: 'sms' as const, message: 'Send back the code we have texted you' }
     }
-    const { secret, url } = await totp.setUp(ctx, me(ctx))
-    return {
-      method: 'totp' as const,
-      secret,
-      url,
-      qrSvg: qrSvg(url),
-      message: 'Scan the code with an authenticator app and send back what it shows',
-    }
+    return appSetup(await totp.setUp(ctx, me(ctx)))
   },
+})
+
+export const appSetup = ({ secret, url }: totp.TotpSetup) => ({
+  method: 'totp' as const,
+  secret,
+  url,
+  qrSvg: qrSvg(url),
+  message: 'Scan the code with an authenticator app and send back what it shows',
 })
 
 /** What enabling needs besides the code: shared with the row that also completes sign-ins. */
@@ -133,6 +136,7 @@ export const enable = operation({
   description: 'Ends your other sessions and tells you by mail.',
   tag,
   auth: 'user',
+  evenIfWeak: true,
   effect: 'write',
   limit: { name: 'mfa-enable', count: 30, seconds: 900 },
   errors: ['VALIDATION_ERROR', 'INVALID_CODE', 'INSUFFICIENT_AUTHENTICATION', 'NOT_FOUND', 'RATE_LIMITED'],
@@ -149,6 +153,7 @@ export const enableEmail = operation({
   description: 'Needs a verified address.',
   tag,
   auth: 'user',
+  evenIfWeak: true,
   effect: 'write',
   errors: ['EMAIL_VERIFICATION_REQUIRED', 'INVALID_CODE', 'INSUFFICIENT_AUTHENTICATION'],
   input: object({ keepSessions, stepUpCode: stepUp }),

@@ -4,7 +4,7 @@ import { operation } from '../domain/context.ts'
 import { SEND_LIMIT } from '../domain/magic-links.ts'
 import * as otp from '../domain/otp.ts'
 import { boolean, either, email, object, oneOf, optional, resource, text } from '../kernel/schema.ts'
-import { answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
+import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
 import { Done, done } from './shapes.ts'
 
 const tag = 'One-time codes'
@@ -24,7 +24,7 @@ export const send = operation({
   auth: 'anyone',
   effect: 'write',
   limit: SEND_LIMIT,
-  errors: ['ACCESS_DENIED', 'RATE_LIMITED', 'UNAVAILABLE'],
+  errors: ['ACCESS_DENIED', 'INSUFFICIENT_AUTHENTICATION', 'RATE_LIMITED', 'UNAVAILABLE'],
   input: object(target),
   example: { email: 'user@example.com' },
   output: Done,
@@ -57,7 +57,7 @@ export const verify = operation({
   ],
   input: object({ ...target, code: text(12) }),
   example: { email: 'user@example.com', code: '123456' },
-  output: either(LoginResult, MfaRequired, Verified),
+  output: either(LoginResult, MfaRequired, ActionsRequired, Verified),
   prepare: otp.prepareVerify,
   async run(ctx, input, to) {
     const proof = await otp.verify(ctx, to, input.allowRegistration)

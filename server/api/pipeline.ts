@@ -9,6 +9,7 @@ import { deviceToken } from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
 import { DEFAULT_TENANT } from '../domain/ids.ts'
+import { tooWeak } from '../domain/recent.ts'
 import { registrationTokenOf } from '../domain/registration/tokens.ts'
 import type { Kernel } from '../kernel/bind.ts'
 import { Failure, fail } from '../kernel/errors.ts'
@@ -97,6 +98,7 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     },
     permit(ctx, auth, row, input) {
       permit(ctx, auth, row.permission, input)
+      if (auth !== 'anyone' && ctx.actor?.isWeak && !row.op.evenIfWeak) throw tooWeak()
       if (input.realm !== undefined) enterRealm(ctx)
     },
     limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`, limit),

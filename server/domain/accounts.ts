@@ -5,6 +5,7 @@ import { newId } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
 import * as passwords from './passwords.ts'
 import { assertOneself } from './recent.ts'
+import { acceptTerms, assertCurrentTerms } from './required-actions.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -14,12 +15,15 @@ export interface Registration {
   givenName?: string | null | undefined
   familyName?: string | null | undefined
   phoneNumber?: string | null | undefined
+  /** The version of the terms the person accepts. */
+  acceptTerms?: string | undefined
 }
 
 /** Before the transaction: the rules, and the hash. Takes the same time whether the address is known or not. */
 export async function prepareRegistration(ctx: Context, input: Registration): Promise<string> {
   if (!ctx.tenant.settings.registration_enabled)
     throw fail('REGISTRATION_DISABLED', 'Registration is switched off here')
+  if (input.acceptTerms !== undefined) assertCurrentTerms(ctx.tenant.settings, input.acceptTerms)
   passwords.assertStrong(ctx, input.password, input)
   return ctx.out.passwords.hash(input.password)
 }
@@ -41,6 +45,7 @@ export async function register(ctx: Context, input: Registration, hash: string):
   const user = await users.create(ctx, { ...input, locale: ctx.request.locales[0]?.slice(0, 35) ?? null })
   await passwords.store(ctx, user.id, hash)
   ctx.event('user.registered', { userId: user.id })
+  if (input.acceptTerms !== undefined) await acceptTerms(ctx, user.id)
   ctx.job('mail', { template: 'verify-email', userId: user.id, locales: ctx.request.locales })
   return user
 }

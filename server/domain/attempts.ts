@@ -7,10 +7,15 @@ import { randomToken, sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
 import * as devices from './devices.ts'
+import { choices as enrolmentChoices } from './factors/enrolment.ts'
 import { newId } from './ids.ts'
+import { allowsBackup, allowsMethod, hasSecondFactor, type Policy, policyAt, policyOf } from './login-policy.ts'
+import { type Action, owedActions } from './required-actions.ts'
 
 /** Seconds. */
 const LIFETIME = 300
+/** Reading terms takes longer than typing a code. */
+const ACTIONS_LIFETIME = 900
 const TRIES = 5
 
 /** A person with what signing in needs to know of them. */
@@ -20,6 +25,8 @@ export type Person = UserRow & {
   factors: string[]
   preferred_factor: string | null
   required_actions: string[]
+  /** Of the terms accepted last. */
+  terms_version?: string | null
   /** Ids of devices that may not sign in to this account. */
   blocked_devices?: string[]
 }
@@ -55,9 +62,12 @@ export type Outcome =
       preferred: string
       /** True when the person has no factor yet and must enrol one now. */
       enrol: boolean
+      /** What may be set up then. */
+      enrolments: string[]
       /** Seconds. */
       expiresIn: number
     }
+  | { kind: 'actions_required'; userId: string; mfaToken: string; actions: Action[]; expiresIn: number }
 
 export interface Attempt {
   id: string
@@ -73,24 +83,39 @@ export interface Attempt {
   codesSent: number
 }
 
-/** Ways that are two factors in themselves: a passkey with user verification. */
-const isStrong = (amr: string[]) => amr.includes('mfa') || (amr.includes('hwk') && amr.includes('user'))
-
 /** Whether the proof is not enough by itself. */
-export function owesSecondFactor(ctx: Pick<Context, 'tenant'>, proof: Proof): boolean {
+export function owesSecondFactor(policy: Policy, proof: Proof): boolean {
   const { user, amr, deviceTrusted, mfaDemanded } = proof
-  const { mfa_policy: policy } = ctx.tenant.settings
-  if (policy === 'off' || isStrong(amr)) return false
+  if (policy.mfa === 'off' || hasSecondFactor(policy, amr)) return false
   if (mfaDemanded) return true
   if (deviceTrusted) return false
-  return secondFactors(user, amr).length > 0 || policy === 'required' || user.required_actions.includes('enrol_mfa')
+  const has = secondFactors(policy, user, amr).length > 0
+  return has || policy.mfa === 'required' || user.required_actions.includes('enrol_mfa')
 }
 
 /** Notes on the proof whether this device is remembered as one that skips the second factor. */
-export async function considerDevice(ctx: Context, proof: Proof): Promise<void> {
-  if (proof.deviceTrusted !== undefined || !owesSecondFactor(ctx, proof)) return
-  const has = secondFactors(proof.user, proof.amr).length > 0
-  proof.deviceTrusted = has && !proof.user.required_actions.length && (await devices.isTrusted(ctx, proof.user))
+async function considerDevice(ctx: Context, policy: Policy, proof: Proof): Promise<void> {
+  const { user, amr } = proof
+  if (proof.deviceTrusted !== undefined || !owesSecondFactor(policy, proof)) return
+  const mayBe = secondFactors(policy, user, amr).length > 0 && !user.required_actions.includes('enrol_mfa')
+  proof.deviceTrusted = mayBe && (await devices.isTrusted(ctx, user.id))
+}
+
+export interface Owed {
+  policy: Policy
+  factor: boolean
+  /** After the factor, where one is owed. */
+  actions: Action[]
+}
+
+/** What is owed at the client before a session opens. Throws for who may not sign in, or not in this way. */
+export async function owed(ctx: Context, proof: Proof, clientId?: string): Promise<Owed> {
+  const policy = await policyAt(ctx, clientId)
+  assertMaySignIn(ctx, proof.user, policy)
+  if (!allowsMethod(policy, proof.amr)) throw fail('ACCESS_DENIED', 'Signing in this way is not offered here')
+  await considerDevice(ctx, policy, proof)
+  const factor = owesSecondFactor(policy, proof)
+  return { policy, factor, actions: factor ? [] : owedActions(ctx.tenant.settings, proof.user) }
 }
 
 /** What the proof still owes. Runs in a transaction; `interactionId` binds the attempt to hosted pages. */
@@ -99,57 +124,73 @@ export async function settle(
   proof: Proof,
   where: { clientId?: string | undefined; interactionId?: string | undefined } = {},
 ): Promise<Outcome> {
-  const { user, amr, also } = proof
-  assertMaySignIn(ctx, user)
-  await considerDevice(ctx, proof)
-  if (!owesSecondFactor(ctx, proof)) return { kind: 'done', proof }
-  const factors = secondFactors(user, amr)
+  const { policy, factor, actions } = await owed(ctx, proof, where.clientId)
+  if (!factor && actions.length === 0) return { kind: 'done', proof }
+  const { user, amr } = proof
+  const expiresIn = factor ? LIFETIME : ACTIONS_LIFETIME
+  const mfaToken = await wait(ctx, proof, { ...where, stage: factor ? 'factor' : 'actions', expiresIn })
+  const common = { userId: user.id, mfaToken, expiresIn }
+  if (!factor) {
+    ctx.event('login.actions_required', { userId: user.id, clientId: where.clientId, data: { amr, actions } })
+    return { kind: 'actions_required', actions, ...common }
+  }
+  const factors = secondFactors(policy, user, amr)
+  ctx.event('login.mfa_required', { userId: user.id, clientId: where.clientId, data: { amr, factors } })
+  const preferred =
+    user.preferred_factor && factors.includes(user.preferred_factor) ? user.preferred_factor : (factors[0] ?? 'totp')
+  const enrol = factors.length === 0
+  const enrolments = enrol ? enrolmentChoices(ctx, policy, user, amr) : []
+  return { kind: 'mfa_required', methods: factors, preferred, enrol, enrolments, ...common }
+}
+
+type Stage = 'factor' | 'actions'
+interface Where {
+  clientId?: string | undefined
+  interactionId?: string | undefined
+  stage: Stage
+  /** Seconds. */
+  expiresIn: number
+}
+
+/** Stores the attempt, with what the proof leaves behind. Answers mfa_token. */
+async function wait(ctx: Context, proof: Proof, { clientId, interactionId, stage, expiresIn }: Where): Promise<string> {
+  const { user, amr, also, trustDevice } = proof
   const { ip, userAgent } = ctx.request
   const { id: tenantId, hasWebhooks } = ctx.tenant
   await flush(newUnit({ tenantId, hasWebhooks, db: ctx.db, ip, userAgent, also }))
   const mfaToken = randomToken()
-  const id = newId()
   await ctx.db('login_attempts').insert({
     tenant_id: ctx.tenant.id,
-    id,
+    id: newId(),
     token_hash: sha256(mfaToken),
     user_id: user.id,
-    client_id: where.clientId ?? null,
-    interaction_id: where.interactionId ?? null,
+    client_id: clientId ?? null,
+    interaction_id: interactionId ?? null,
+    stage,
     amr,
+    data: JSON.stringify({ ...(trustDevice && { trustDevice }) }),
     caller_hash: callerHash(ctx),
-    expires_at: ctx.db.raw('now() + make_interval(secs => ?)', [LIFETIME]),
+    expires_at: ctx.db.raw('now() + make_interval(secs => ?)', [expiresIn]),
   })
-  ctx.event('login.mfa_required', { userId: user.id, clientId: where.clientId, data: { amr, factors } })
-  const preferred =
-    user.preferred_factor && factors.includes(user.preferred_factor) ? user.preferred_factor : (factors[0] ?? 'totp')
-  return {
-    kind: 'mfa_required',
-    userId: user.id,
-    mfaToken,
-    methods: factors,
-    preferred,
-    enrol: factors.length === 0,
-    expiresIn: LIFETIME,
-  }
+  return mfaToken
 }
 
-/** Factors that add something to what was proven already: mail after a mailed link proves nothing new. */
-export function secondFactors(user: Person, amr: string[]): string[] {
-  const order = ['webauthn', 'totp', 'sms', 'email']
-  const usable = order.filter(
+/** Factors that count and add something to what was proven already: mail after a mailed link proves nothing new. */
+export function secondFactors(policy: Policy, user: Person, amr: string[]): string[] {
+  const usable = policy.factors.filter(
     (f) =>
       user.factors.includes(f) && !(f === 'email' && amr.includes('email')) && !(f === 'sms' && amr.includes('sms')),
   )
-  return usable.length && user.factors.includes('backup_codes') ? [...usable, 'backup_codes'] : usable
+  const withBackup = usable.length > 0 && user.factors.includes('backup_codes') && allowsBackup(policy)
+  return withBackup ? [...usable, 'backup_codes'] : usable
 }
 
 /** Nobody who may not act gets past here, whichever way they came. */
-export function assertMaySignIn(ctx: Context, user: Person): void {
+export function assertMaySignIn(ctx: Context, user: Person, policy: Policy = policyOf(ctx.tenant)): void {
   if (user.status !== 'active') throw fail('ACCOUNT_DISABLED', 'This account is disabled')
   if (user.locked_until && user.locked_until > new Date()) throw fail('ACCOUNT_LOCKED', 'This account is locked')
   devices.assertNotBlocked(ctx, user)
-  if (ctx.tenant.settings.require_verified_email && !user.email_verified_at) {
+  if (!user.email_verified_at && (policy.verifiedEmail || user.required_actions.includes('verify_email'))) {
     throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
   }
 }
@@ -162,11 +203,11 @@ const callerHash = (ctx: Context) => sha256(`${ctx.request.ip}\n${ctx.request.us
  */
 export async function find(
   ctx: Context,
-  by: { mfaToken?: string | undefined; userId?: string | undefined; interactionId?: string },
+  by: { mfaToken?: string | undefined; userId?: string | undefined; interactionId?: string; stage?: Stage },
 ): Promise<Attempt> {
   const live = ctx
     .db('login_attempts')
-    .where({ tenant_id: ctx.tenant.id, finished_at: null })
+    .where({ tenant_id: ctx.tenant.id, finished_at: null, stage: by.stage ?? 'factor' })
     .where('expires_at', '>', ctx.db.fn.now())
     .where('tries', '<', TRIES)
   if (by.mfaToken) live.where({ token_hash: sha256(by.mfaToken) })
@@ -224,8 +265,18 @@ export async function countAccount(ctx: Context, userId: string): Promise<void> 
   }
 }
 
-/** Ends the attempt: true to exactly one caller. Answers the proof with what the second factor added. */
-export async function finish(ctx: Context, attempt: Attempt, factor: { amr: string[] }): Promise<Proof> {
+/** Writes down how far a set-up within the attempt is. Getting an app and writing codes down takes longer than a code. */
+export const note = (ctx: Context, attempt: Attempt, data: object) =>
+  ctx
+    .db('login_attempts')
+    .where({ tenant_id: ctx.tenant.id, id: attempt.id, finished_at: null })
+    .update({
+      data: ctx.db.raw('data || ?::jsonb', [JSON.stringify(data)]),
+      expires_at: ctx.db.raw(`greatest(expires_at, now() + interval '10 minutes')`),
+    })
+
+/** Ends the attempt, for exactly one caller. Answers the proof with what a second factor added, if it was one; to settle(). */
+export async function finish(ctx: Context, attempt: Attempt, factor?: { amr: string[] }): Promise<Proof> {
   const ended = await ctx
     .db('login_attempts')
     .where({ tenant_id: ctx.tenant.id, id: attempt.id, finished_at: null })
@@ -234,8 +285,9 @@ export async function finish(ctx: Context, attempt: Attempt, factor: { amr: stri
   if (ended === 0) throw gone()
   const user = await person(ctx, attempt.userId)
   if (!user) throw gone()
-  assertMaySignIn(ctx, user)
-  return { user, amr: [...new Set([...attempt.amr, ...factor.amr, 'mfa'])], also: [] }
+  assertMaySignIn(ctx, user, await policyAt(ctx, attempt.clientId ?? undefined))
+  const amr = factor ? [...new Set([...attempt.amr, ...factor.amr, 'mfa'])] : attempt.amr
+  return { user, amr, also: [], ...(attempt.data.trustDevice && { trustDevice: true }) }
 }
 
 /** The wrong-code failure; the try was counted before. */
@@ -251,11 +303,12 @@ export const noteSignIn = (user: Person): Part => ({
 })
 
 /** Authentication context (OIDC Core acr) of what was proven. */
-export const acrOf = (amr: string[]): string => (amr.includes('mfa') || isStrong(amr) ? ACR.mfa : ACR.single)
+export const acrOf = (amr: string[]): string =>
+  amr.includes('mfa') || (amr.includes('hwk') && amr.includes('user')) ? ACR.mfa : ACR.single
 export const ACR = { single: 'urn:gatehouse:acr:single', mfa: 'urn:gatehouse:acr:mfa' } as const
 
 /** SQL of the columns that make a Person, for statements of other files; expects the users row as u. */
-export const PERSON_EXTRAS = `u.preferred_factor, u.required_actions,
+export const PERSON_EXTRAS = `u.preferred_factor, u.required_actions, u.terms_version,
     array(select d.id::text from devices d where d.tenant_id = u.tenant_id and d.user_id = u.id and d.blocked_at is not null)
       as blocked_devices,
     array(select role_id from user_roles r where r.tenant_id = u.tenant_id and r.user_id = u.id) as role_ids,

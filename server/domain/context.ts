@@ -52,6 +52,8 @@ export interface Actor {
   user: UserRow | undefined
   /** Who really acts, where the token is one of impersonation. */
   impersonatorId?: string | undefined
+  /** Signed in with less than is asked for today, such as a second factor. */
+  isWeak?: boolean
 }
 
 export interface UserRow {

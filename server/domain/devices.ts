@@ -4,6 +4,7 @@
  * only told by user agent and network: it is listed, and never trusted.
  */
 import { agentLabel } from '../../adapters/agents.ts'
+import type { Db } from '../../adapters/knex.ts'
 import { randomToken, sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Part, Person } from './attempts.ts'
@@ -123,16 +124,36 @@ export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: str
  * Whether this device skips the second factor: bound by its secret, trusted, not blocked, and trusted since the person has
  * second factors at all, so that nobody can trust a device ahead of that.
  */
-export async function isTrusted(ctx: Context, user: Person): Promise<boolean> {
-  if (!ctx.request.deviceToken || ctx.tenant.settings.device_trust_days === 0) return false
-  const { rows } = await ctx.db.raw(
+export async function isTrusted(
+  { tenant, request, db }: { tenant: Tenant; request: Caller; db: Db },
+  userId: string,
+): Promise<boolean> {
+  if (!request.deviceToken || tenant.settings.device_trust_days === 0) return false
+  return isTrustedId({ tenant, db }, userId, idFor(userId, request))
+}
+
+/** The same of a device by its id, such as that of a session. */
+async function isTrustedId({ tenant, db }: { tenant: Tenant; db: Db }, userId: string, id: string): Promise<boolean> {
+  const { rows } = await db.raw(
     `select 1 from devices d where d.tenant_id = :tenant and d.id = :id and d.user_id = :user and d.bound
        and d.trusted_until > now() and d.blocked_at is null
        and d.trusted_at >= (select min(c.verified_at) from credentials c where c.tenant_id = d.tenant_id
          and c.user_id = d.user_id and c.type not in ('password', 'backup_codes'))`,
-    { tenant: ctx.tenant.id, id: idFor(user.id, ctx.request), user: user.id },
+    { tenant: tenant.id, id, user: userId },
   )
   return rows.length > 0
+}
+
+/** Whether the device that the session was opened on skips the second factor now. */
+export async function isSessionTrusted(
+  where: { tenant: Tenant; db: Db },
+  userId: string,
+  sessionId: string,
+): Promise<boolean> {
+  const { tenant, db } = where
+  if (tenant.settings.device_trust_days === 0) return false
+  const row = await db('sessions').where({ tenant_id: tenant.id, id: sessionId, user_id: userId }).first('device_id')
+  return row?.device_id ? isTrustedId(where, userId, row.device_id) : false
 }
 
 /** ACCESS_DENIED on a device its owner, or an administrator, has blocked. */

@@ -6,12 +6,11 @@ import * as backup from './factors/backup.ts'
 import * as sms from './factors/sms.ts'
 import * as totp from './factors/totp.ts'
 import { newId } from './ids.ts'
+import { AMR, FACTORS, type Factor } from './login-policy.ts'
 import { insufficient, isRecent, sessionProof } from './recent.ts'
 import * as sessions from './sessions.ts'
 
-/** In the order in which they are offered. */
-export const FACTORS = ['webauthn', 'totp', 'sms', 'email'] as const
-export type Factor = (typeof FACTORS)[number]
+export { FACTORS, type Factor }
 
 export interface FactorView {
   type: Factor
@@ -110,14 +109,14 @@ export async function enableTotp(
   options: ChangeOptions & { setupId?: string } = {},
 ): Promise<string[] | undefined> {
   await totp.enable(ctx, userId, code.replace(/\s/g, ''), options.setupId)
-  await raiseSession(ctx, ['otp'])
+  await raiseSession(ctx, AMR.totp)
   return added(ctx, userId, 'totp', options)
 }
 
 /** Turns SMS on after checkSetUp(). */
 export async function enableSms(ctx: Context, userId: string, id: string, options: ChangeOptions = {}) {
   await sms.enable(ctx, userId, id)
-  await raiseSession(ctx, ['sms'])
+  await raiseSession(ctx, AMR.sms)
   return added(ctx, userId, 'sms', options)
 }
 

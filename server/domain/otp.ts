@@ -6,6 +6,7 @@ import { fail } from '../kernel/errors.ts'
 import { type Proof, person } from './attempts.ts'
 import type { Context } from './context.ts'
 import * as magicLinks from './magic-links.ts'
+import { assertRecent } from './recent.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -46,6 +47,8 @@ export async function prepareSend(ctx: Context, input: Target): Promise<To> {
     await magicLinks.prepare(ctx, { email: to.address })
     return to
   }
+  // A number lets people in and is a factor: whoever adds one has signed in a moment ago.
+  if (ownUser(ctx)) await assertRecent(ctx)
   if (!ctx.out.texter.available) throw fail('UNAVAILABLE', 'Text messages are not set up here', { retryAfter: 3600 })
   const state = await ctx.out.limits.hit(`${ctx.tenant.id}:otp-to:${to.address}`, magicLinks.SEND_LIMIT)
   if (!state.ok) throw fail('RATE_LIMITED', 'Too many texts to this number', { retryAfter: state.retryAfter })

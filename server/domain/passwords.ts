@@ -41,6 +41,16 @@ export async function assertUnused(ctx: Context, userId: string, password: strin
   }
 }
 
+/** The same, and never the current one, whatever the history says. VALIDATION_ERROR. */
+export async function assertNew(ctx: Context, userId: string, password: string): Promise<void> {
+  await assertUnused(ctx, userId, password)
+  const current = await ctx
+    .db('credentials')
+    .where({ tenant_id: ctx.tenant.id, user_id: userId, type: 'password' })
+    .first('secret')
+  if (current && (await ctx.out.passwords.verify(current.secret, password)).ok) throw weak(ctx, ['reused'])
+}
+
 /** Moves the hash that is about to be replaced to the history, and forgets what is too old for it. */
 async function remember(ctx: Context, userId: string): Promise<void> {
   const count = ctx.tenant.settings.password_history

@@ -1,5 +1,5 @@
 /** Recent authentication: changes to how a person signs in ask for a sign-in that is not long ago (RFC 9470). */
-import { fail } from '../kernel/errors.ts'
+import { type Failure, fail } from '../kernel/errors.ts'
 import { ACR, acrOf } from './attempts.ts'
 import type { Context } from './context.ts'
 
@@ -58,11 +58,14 @@ export async function assertRecent(ctx: Context, options: RecentOptions = {}): P
 
 export function insufficient({ maxAge = RECENT, mfa = false }: RecentOptions = {}): Error {
   const message = mfa ? 'Sign in again with your second factor to do this' : 'Sign in again to do this'
-  const challenge = [
-    'Bearer error="insufficient_user_authentication"',
-    `error_description="${message}"`,
-    `max_age=${maxAge}`,
-    ...(mfa ? [`acr_values="${ACR.mfa}"`] : []),
-  ].join(', ')
-  return fail('INSUFFICIENT_AUTHENTICATION', message, { headers: { 'WWW-Authenticate': challenge } })
+  return challenge(message, [`max_age=${maxAge}`, ...(mfa ? [`acr_values="${ACR.mfa}"`] : [])])
+}
+
+/** The same of a session that is not too old, but was opened with less than is asked for by now. */
+export const tooWeak = (): Failure =>
+  challenge('A second factor is asked for here by now. Sign in again', [`acr_values="${ACR.mfa}"`])
+
+function challenge(message: string, asks: string[]): Failure {
+  const words = ['Bearer error="insufficient_user_authentication"', `error_description="${message}"`, ...asks]
+  return fail('INSUFFICIENT_AUTHENTICATION', message, { headers: { 'WWW-Authenticate': words.join(', ') } })
 }

@@ -4,12 +4,13 @@
  */
 import { owesSecondFactor, type Person, type Proof } from './attempts.ts'
 import type { Context } from './context.ts'
+import { policyOf } from './login-policy.ts'
 import * as sessions from './sessions.ts'
 import * as webhooks from './webhooks.ts'
 
 /** Second factors that the proof of the mailbox does not stand for. */
 export const isGuarded = (ctx: Context, proof: Proof) =>
-  proof.user.factors.some((f) => f !== 'email' && f !== 'backup_codes') && owesSecondFactor(ctx, proof)
+  proof.user.factors.some((f) => f !== 'email' && f !== 'backup_codes') && owesSecondFactor(policyOf(ctx.tenant), proof)
 
 /**
  * True after the account belongs to who proved its address: verified, without old credentials and sessions where it was

@@ -1,6 +1,7 @@
 /** Every tenant setting by key: its schema, default and meaning. Public ones may be read by anybody. */
 import { anything, array, boolean, integer, oneOf, record, type Schema, type Static, string } from '../kernel/schema.ts'
 import { schemaProblem } from './attribute-schema.ts'
+import { FACTORS } from './login-policy.ts'
 
 const define = <S extends Schema>(schema: S, fallback: Static<S>, description: string, isPublic = false) => ({
   schema,
@@ -40,6 +41,12 @@ export const definitions = {
     oneOf(['off', 'optional', 'required']),
     'optional',
     'Whether people may or must use a second factor',
+    true,
+  ),
+  mfa_factors: define(
+    array(oneOf(FACTORS), { minItems: 1, maxItems: FACTORS.length, uniqueItems: true }),
+    [...FACTORS],
+    'Second factors that count here; a client may narrow them',
     true,
   ),
   mfa_by_user_id: define(
@@ -140,6 +147,19 @@ export const definitions = {
     array(string({ pattern: '^[\\x21\\x23-\\x5b\\x5d-\\x7e]{1,200}$' }), { maxItems: 100 }),
     ['openid', 'profile', 'email', 'phone', 'address', 'offline_access'],
     'Scopes that clients which register themselves may get; permissions of this API are never among them',
+  ),
+  terms_version: define(
+    string({ maxLength: 64, pattern: '^[\\w.-]*$' }),
+    '',
+    'Version of the terms that people must have accepted to sign in, such as 2026-01; empty asks for none',
+    true,
+  ),
+  terms_url: define(string({ maxLength: 2000, pattern: '^(https?://.*)?$' }), '', 'Where the terms are', true),
+  privacy_url: define(
+    string({ maxLength: 2000, pattern: '^(https?://.*)?$' }),
+    '',
+    'Where it says what is done with personal data; shown beside the terms',
+    true,
   ),
   support_url: define(
     string({ pattern: '^(https?://.*)?$' }),

@@ -9,6 +9,7 @@ import { isTaken } from './invitations/accept.ts'
 import * as invitations from './invitations.ts'
 import { forgiveFailures } from './login.ts'
 import * as passwords from './passwords.ts'
+import type { RequiredAction } from './required-actions.ts'
 import { personOf } from './roles/members.ts'
 import { findMany } from './roles.ts'
 import * as sessions from './sessions.ts'
@@ -42,6 +43,8 @@ export interface NewPerson extends users.NewUser {
   /** Ids or names; the default role comes along. */
   roles?: string[] | undefined
   enabled?: boolean | undefined
+  /** What the first sign-in asks for. */
+  requiredActions?: RequiredAction[] | undefined
   /** Mails a link to choose a password. */
   invite: boolean
 }
@@ -68,6 +71,7 @@ export async function create(ctx: Context, input: NewPerson, hash: string | unde
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   if (Object.keys(given).length > 0) await row(ctx, user.id).update(given)
   if (input.attributes) await users.mergeAttributes(ctx, user.id, input.attributes, 'administrator')
+  if (input.requiredActions?.length) await requireActions(ctx, user.id, input.requiredActions)
   if (input.invite) await invitations.toAccount(ctx, user)
   return get(ctx, user.id)
 }
@@ -88,11 +92,13 @@ export interface PersonChange extends users.ProfileChange {
   emailVerified?: boolean | undefined
   enabled?: boolean | undefined
   attributes?: Record<string, unknown> | undefined
+  /** What the next sign-in asks for; replaces what was asked before. */
+  requiredActions?: RequiredAction[] | undefined
 }
 
 /** Absent keys stay, null clears. A new address is unverified unless the caller vouches for it. */
 export async function update(ctx: Context, id: string, change: PersonChange): Promise<ManagedRow> {
-  const { email, emailVerified, enabled, attributes, ...profile } = change
+  const { email, emailVerified, enabled, attributes, requiredActions, ...profile } = change
   const before = await get(ctx, id)
   if (isAdministrative(change)) await assertMay(ctx, 'users:write')
   await assertMayManage(ctx, id)
@@ -117,13 +123,19 @@ export async function update(ctx: Context, id: string, change: PersonChange): Pr
     ctx.event('user.updated', { userId: id, data: { fields: ['email'] } })
   }
   if (attributes) await users.mergeAttributes(ctx, id, attributes, 'administrator')
+  if (requiredActions) await requireActions(ctx, id, requiredActions)
   if (enabled !== undefined) await setEnabled(ctx, id, enabled)
   return get(ctx, id)
 }
 
+async function requireActions(ctx: Context, id: string, actions: RequiredAction[]): Promise<void> {
+  await row(ctx, id).update({ required_actions: [...new Set(actions)], updated_at: ctx.db.fn.now() })
+  ctx.event('user.actions_required', { userId: id, data: { actions } })
+}
+
+const ADMINISTRATIVE = ['email', 'emailVerified', 'enabled', 'attributes', 'requiredActions'] as const
 /** What a person may not change of themselves. */
-const isAdministrative = ({ email, emailVerified, enabled, attributes }: PersonChange) =>
-  email !== undefined || emailVerified !== undefined || enabled !== undefined || attributes !== undefined
+const isAdministrative = (change: PersonChange) => ADMINISTRATIVE.some((key) => change[key] !== undefined)
 
 /** ACCESS_DENIED without it. */
 export async function assertMay(ctx: Context, permission: string): Promise<void> {

@@ -34,6 +34,8 @@ export interface Operation<C = any, I extends ObjectSchema = any, O extends Sche
   readonly output: O
   readonly errors?: readonly Code[]
   readonly limit?: Limit
+  /** Open to callers who have proven less of themselves than is asked for today: it lets them prove more, or leave. */
+  readonly evenIfWeak?: true
   /** Example request body, in this operation's own (camelCase) keys. */
   readonly example?: unknown
   /**

@@ -9,6 +9,7 @@ import type { Tenant } from '../domain/directory.ts'
 import { fail } from '../kernel/errors.ts'
 import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
 import { isStanding } from './models.ts'
+import { isSessionEnough } from './strength.ts'
 
 export interface Authenticate {
   (ctx: Context, koa: KoaContext): Promise<Actor | null>
@@ -147,5 +148,13 @@ async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, 
     expiresAt: claims.exp,
     user: standing.user,
     impersonatorId: claims.act?.sub,
+    isWeak: isUser && !(await isSessionEnough(ctx.out, tenant, client, signedBy(claims, standing))),
   }
 }
+
+/** Where the session of the sign-in is over (offline_access), nothing says how that was: it counts as one factor. */
+const signedBy = (claims: AccessTokenClaims, { session }: Standing) => ({
+  userId: claims.sub,
+  sessionId: claims.sid,
+  amr: session?.amr ?? (claims.act ? ['imp'] : []),
+})

@@ -10,6 +10,7 @@ import * as apiKeys from '../domain/api-keys.ts'
 import { scopesByItself, stillByItself } from '../domain/clients/rights.ts'
 import type { ClientRecord, Directory, Tenant } from '../domain/directory.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
+import { policyOf } from '../domain/login-policy.ts'
 import { ownPart, words } from '../domain/scopes.ts'
 import { type AccessTokenClaims, looksLikeJwt, signAccessToken, signJwt, verifyAccessToken } from './jwt.ts'
 
@@ -265,6 +266,7 @@ function adaptRefreshTokens(models: AnyToken): void {
 /** The library's account object for a user id; undefined for people who may not act any more. */
 export async function findAccount(
   tenant: Tenant,
+  client: ClientRecord | undefined,
   sub: string,
   claims: (tenant: Tenant, user: any) => Record<string, unknown>,
 ): Promise<{ accountId: string; claims(): Promise<any>; user: any } | undefined> {
@@ -272,6 +274,6 @@ export async function findAccount(
   if (!unit || !/^[0-9a-f-]{36}$/.test(sub)) return undefined
   const user = await findPerson(unit, sub)
   if (user?.status !== 'active' || (user.locked_until && user.locked_until > new Date())) return undefined
-  if (tenant.settings.require_verified_email && !user.email_verified_at) return undefined
+  if (policyOf(tenant, client?.loginPolicy).verifiedEmail && !user.email_verified_at) return undefined
   return { accountId: sub, user, claims: async () => claims(tenant, user) }
 }

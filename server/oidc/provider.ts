@@ -16,11 +16,11 @@ import { ownScopes } from '../domain/scopes.ts'
 import { readText } from '../kernel/body.ts'
 import { Failure } from '../kernel/errors.ts'
 import { claimsByScope, claimsOf } from './account.ts'
-import { demandsMfa } from './acr.ts'
 import { eventsOf } from './events.ts'
 import { consentedGrant } from './grants.ts'
 import { lifetimes } from './lifetimes.ts'
 import { adaptModels, askable, findAccount } from './models.ts'
+import { assertSessionSuffices, isStrongEnough } from './strength.ts'
 
 /** Pages the provider asks for; given by the application so that this layer knows no views. */
 export interface ProviderPages {
@@ -288,16 +288,19 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
         postLogoutSuccessSource: (ctx: any) => pages.loggedOut(ctx, tenant),
       },
     },
-    findAccount: (_ctx: unknown, sub: string) => findAccount(tenant, sub, claimsOf),
+    findAccount: (ctx: any, sub: string) => findAccount(tenant, ctx.oidc.client?.record, sub, claimsOf),
     loadExistingGrant: (ctx: any) => consentedGrant(out, tenant, ctx),
     // Each session has its own grant; what a person consented to is remembered apart from it.
     expiresWithSession: (_ctx: unknown, source: any) => !source.scopes.has('offline_access'),
     issueRefreshToken: (_ctx: unknown, client: any) => client.grantTypeAllowed('refresh_token'),
-    rotateRefreshToken: true,
+    rotateRefreshToken: async ({ oidc }: any) => {
+      await assertSessionSuffices(out, tenant, oidc)
+      return true
+    },
     extraTokenClaims: () => ({ tenant: tenant.slug }),
     clientBasedCORS: (_ctx: unknown, origin: string, client: any) => originAllowed(tenant, client, origin),
     interactions: {
-      policy: prompts(tenant),
+      policy: prompts(out, tenant),
       url: (_ctx: unknown, interaction: any) => `${tenant.mountPath}/interaction/${interaction.uid}`,
     },
     renderError: (ctx: any, outcome: any, error: Error) => pages.error(ctx, tenant, outcome, error),
@@ -322,7 +325,7 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
 }
 
 /** The library's prompts, with select_account (OIDC Core 3.1.2.1) before them. */
-function prompts(tenant: Tenant) {
+function prompts(out: Outside, tenant: Tenant) {
   const policy = interactionPolicy.base()
   const { Prompt, Check } = interactionPolicy
   const chooser = new Check(
@@ -339,11 +342,12 @@ function prompts(tenant: Tenant) {
         : Check.NO_NEED_TO_PROMPT
     },
   )
-  // RFC 9470: a session without a second factor does not answer a request for one.
-  const stepUp = new Check('acr_values', 'a second factor is asked for', 'login_required' as any, ({ oidc }: any) =>
-    tenant.settings.mfa_policy !== 'off' && demandsMfa(oidc.params) && oidc.session.acr !== ACR.mfa
-      ? Check.REQUEST_PROMPT
-      : Check.NO_NEED_TO_PROMPT,
+  // RFC 9470, and what the tenant and the client ask of a sign-in today: a weaker session signs in again.
+  const stepUp = new Check(
+    'sign_in_policy',
+    'a stronger sign-in is asked for',
+    'login_required' as any,
+    async (ctx: any) => ((await isStrongEnough(out, tenant, ctx)) ? Check.NO_NEED_TO_PROMPT : Check.REQUEST_PROMPT),
   )
   policy.get('login')!.checks.add(stepUp)
   policy.add(new Prompt({ name: 'select_account', requestable: true }, chooser), 0)

@@ -10,9 +10,11 @@ import * as devices from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { type Pending, takeEvents } from '../domain/events.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
+import { tooWeak } from '../domain/recent.ts'
 import { type Failure, fail } from '../kernel/errors.ts'
 import { saveGrant } from './grants.ts'
 import { cookieNames, createProvider, OIDC_ROUTES, type ProviderPages } from './provider.ts'
+import { TOO_WEAK } from './strength.ts'
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => Promise<void>
 export interface Providers {
@@ -152,14 +154,15 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
     const form = new URLSearchParams({ grant_type: 'refresh_token', refresh_token: refreshToken })
     form.set('client_id', clientId ?? (await clientOf(ctx, refreshToken)) ?? DIRECT_CLIENT)
     if (clientSecret) form.set('client_secret', clientSecret)
-    return askForTokens(providers, ctx, form, ({ error }) =>
-      error === 'invalid_client'
+    return askForTokens(providers, ctx, form, ({ error, error_description: description }) => {
+      if (description === TOO_WEAK) return tooWeak()
+      return error === 'invalid_client'
         ? fail(
             'UNAUTHORIZED',
             'This refresh token belongs to a client that must authenticate: send client_id and client_secret',
           )
-        : fail('UNAUTHORIZED', 'The refresh token is invalid, expired, or was used already'),
-    )
+        : fail('UNAUTHORIZED', 'The refresh token is invalid, expired, or was used already')
+    })
   },
 
   async acceptsRedirect(ctx, clientId, uri) {

@@ -16,6 +16,15 @@ interface Condition {
   unset(app: TestApp, id: string): Promise<unknown>
 }
 const user = (app: TestApp, id: string, fields: object) => app.db('users').where({ id }).update(fields)
+/** Of every client, the built-in one of the direct logins included. */
+async function loginPolicy(app: TestApp, policy: object): Promise<void> {
+  const ids = await app.db('clients').where({ tenant_id: DEFAULT_TENANT }).pluck('client_id')
+  await app
+    .db('clients')
+    .where({ tenant_id: DEFAULT_TENANT })
+    .update({ login_policy: JSON.stringify(policy) })
+  for (const id of ids) app.deps.out.directory.drop(DEFAULT_TENANT, id)
+}
 const verifiedNow = { email_verified_at: new Date() }
 
 const owing: Condition[] = [
@@ -31,6 +40,21 @@ const owing: Condition[] = [
     name: 'is at a tenant that demands a second factor',
     set: (app) => setting(app, 'mfa_policy', 'required'),
     unset: (app) => setting(app, 'mfa_policy', 'optional'),
+  },
+  {
+    name: 'is at a client that demands a second factor',
+    set: (app) => loginPolicy(app, { mfa: 'required' }),
+    unset: (app) => loginPolicy(app, {}),
+  },
+  {
+    name: 'has to accept the terms',
+    set: (app) => setting(app, 'terms_version', '2'),
+    unset: (app) => setting(app, 'terms_version', ''),
+  },
+  {
+    name: 'has to choose a new password',
+    set: (app, id) => user(app, id, { required_actions: ['set_password'] }),
+    unset: (app, id) => user(app, id, { required_actions: [] }),
   },
   {
     name: 'was asked to set up a second factor',
@@ -140,6 +164,13 @@ describe('no way of signing in skips anything', function () {
         it(`asks for more of who ${condition.name}`, async () => {
           const { inside, owes, opened, text } = await attempt(way, who, condition)
           expect({ inside, owes, opened }, text).to.deep.equal({ inside: false, owes: true, opened: 0 })
+        })
+      }
+      // Who is signed in already signs in again, where a policy asks for more than the session proved.
+      for (const condition of way.continues ? owing.slice(1, 3) : []) {
+        it(`does not continue for who ${condition.name}`, async () => {
+          const { inside, opened, text } = await attempt(way, who, condition)
+          expect({ inside, opened }, text).to.deep.equal({ inside: false, opened: 0 })
         })
       }
       for (const condition of way.provesMail ? refusing : [...refusing, unverified]) {

@@ -2,15 +2,13 @@
 import { fail } from '../../kernel/errors.ts'
 import * as attempts from '../attempts.ts'
 import type { Context } from '../context.ts'
+import { AMR, type Policy, policyAt } from '../login-policy.ts'
 import * as backup from './backup.ts'
 import * as codes from './codes.ts'
 import * as totp from './totp.ts'
 
 export type CodeFactor = 'totp' | 'email' | 'sms' | 'backup_codes'
 type Take = (inner: Context) => Promise<boolean>
-
-/** RFC 8176 names. */
-const AMR: Record<CodeFactor, string[]> = { totp: ['otp'], email: ['otp'], sms: ['sms'], backup_codes: ['otp'] }
 
 export interface Checked {
   attempt: attempts.Attempt
@@ -30,7 +28,8 @@ export async function open(ctx: Context, by: By) {
   const attempt = await attempts.find(ctx, by)
   const user = await attempts.person(ctx, attempt.userId)
   if (!user) throw fail('UNAUTHORIZED', 'There is no sign-in waiting for a second factor. Sign in again')
-  return { attempt, user, methods: attempts.secondFactors(user, attempt.amr) }
+  const policy: Policy = await policyAt(ctx, attempt.clientId ?? undefined)
+  return { attempt, user, policy, methods: attempts.secondFactors(policy, user, attempt.amr) }
 }
 
 /**
