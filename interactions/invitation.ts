@@ -4,10 +4,11 @@
  */
 import type { Context as KoaContext } from 'koa'
 import { transact } from '../server/api/pipeline.ts'
-import { assertMaySignIn, considerDevice, owesSecondFactor } from '../server/domain/attempts.ts'
+import { owed, type Proof } from '../server/domain/attempts.ts'
 import type { Context } from '../server/domain/context.ts'
 import type { Pending } from '../server/domain/events.ts'
 import * as accepting from '../server/domain/invitations/accept.ts'
+import { allowsMethod, policyOf } from '../server/domain/login-policy.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import type { Providers } from '../server/oidc/providers.ts'
@@ -107,9 +108,7 @@ async function arrive(v: Visit, providers: Providers, form: Form): Promise<void>
     const hash = await accepting.prepare(ctx, input)
     const isOpen = await transact(ctx, async (inner) => {
       const proof = await accepting.accept(inner, input, hash)
-      assertMaySignIn(inner, proof.user)
-      await considerDevice(inner, proof)
-      if (owesSecondFactor(inner, proof)) return false
+      if (!(await mayOpen(inner, proof))) return false
       await openHere(koa, inner, providers, proof)
       return true
     })
@@ -118,6 +117,13 @@ async function arrive(v: Visit, providers: Providers, form: Form): Promise<void>
     if ((error as Failure).code === 'RATE_LIMITED') throw error
     mend(error, (again) => invitationPage(v, { form, ...again }), { CONFLICT: { _form: 'register.error.taken' } })
   }
+}
+
+/** Whether the link alone signs in here. Otherwise what it offered is taken all the same, and signing in follows. */
+async function mayOpen(ctx: Context, proof: Proof): Promise<boolean> {
+  if (!allowsMethod(policyOf(ctx.tenant), proof.amr)) return false
+  const { factor, actions } = await owed(ctx, proof)
+  return !factor && actions.length === 0
 }
 
 /** `isOpen`: signed in in this browser; otherwise a second step is owed, which signing in leads through. */

@@ -20,7 +20,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
+import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
 import { Done, done, Password, pageInput, pageOf, personNames } from './shapes.ts'
 
 const tag = 'Invitations'
@@ -216,7 +216,7 @@ export const accept = operation({
   ],
   input: object({ token, password: optional(Password), ...personNames }),
   example: { token: '<invitation_token>', password: 'SecurePassword123!', givenName: 'Ada', familyName: 'Lovelace' },
-  output: either(LoginResult, MfaRequired, Accepted),
+  output: either(LoginResult, MfaRequired, ActionsRequired, Accepted),
   prepare: async (ctx, input) => (isPerson(ctx) ? undefined : accepting.prepare(ctx, input)),
   async run(ctx, input, hash) {
     if (hash === undefined) return { invitation: view(ctx, await accepting.acceptAs(ctx, { token: input.token })) }

@@ -1,8 +1,8 @@
 /** Mails as jobs. A job mints the secret it mails, so no raw secret rests in the queue. */
 import type { Mailer } from '../../adapters/mail.ts'
 import { type MailName, renderMail } from '../../adapters/templates.ts'
-import * as handover from './clients/handover.ts'
 import { faceOf } from './branding.ts'
+import * as handover from './clients/handover.ts'
 import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { UNDO_LIFETIME } from './email-change.ts'
