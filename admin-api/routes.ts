@@ -8,6 +8,7 @@ import * as branding from './branding.ts'
 import * as clientRequests from './client-requests.ts'
 import * as clientRoles from './client-roles.ts'
 import * as clients from './clients.ts'
+import * as configuration from './configuration.ts'
 import * as identityProviders from './identity-providers.ts'
 import * as imports from './imports.ts'
 import * as initialTokens from './initial-access-tokens.ts'
@@ -313,4 +314,10 @@ v1Rows.push(
   row('PUT', mailTemplate, branding.changeMail),
   row('DELETE', mailTemplate, branding.resetMail),
   row('POST', `${mailTemplate}/preview`, branding.previewMail),
+)
+
+// A tenant as one document.
+v1Rows.push(
+  row('GET', '/v1/admin/configuration', configuration.exportAll),
+  row('POST', '/v1/admin/configuration/apply', configuration.apply),
 )

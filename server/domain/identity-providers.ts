@@ -232,6 +232,13 @@ export async function update(ctx: Context, slug: string, change: ProviderChange)
   return view(changed)
 }
 
+/** The stored secret itself, to compare with; undefined where there is none. Never to be shown. */
+export async function secretOf(ctx: Context, slug: string): Promise<string | undefined> {
+  const row = await bySlug(ctx, slug).first('id', 'client_secret_encrypted')
+  if (!row?.client_secret_encrypted) return undefined
+  return ctx.out.sealing.open(row.client_secret_encrypted, sealedAt(ctx.tenant.id, row.id)).toString()
+}
+
 /** Its links go with it: another provider of the same slug must not inherit them. */
 export async function remove(ctx: Context, slug: string): Promise<void> {
   const gone = await bySlug(ctx, slug).delete()

@@ -112,6 +112,16 @@ function abandon(koa: KoaContext): void {
   koa.req.once('close', () => clearTimeout(timer))
 }
 
+/** Checks and decodes input for calling an operation inside the process; throws VALIDATION_ERROR. */
+export function inputOf(surface: Pick<Surface, 'name'>, op: Operation): (raw: Json) => any {
+  const valid = bodyCheck(wire(surface, op.input))
+  const decode = decoder(surface, op.input)
+  return (raw) => {
+    check(valid, raw)
+    return decode(raw)
+  }
+}
+
 /** The wire schema of a row's input: what the row fills in itself is not asked of the caller. */
 export function rowInput(surface: Surface, row: Row): Json {
   const schema = wire(surface, row.op.input)

@@ -592,6 +592,8 @@ export const extensions: Record<string, Access> = {
   'PUT /v1/admin/mail-templates/{name}/{locale}': 'admin',
   'DELETE /v1/admin/mail-templates/{name}/{locale}': 'admin',
   'POST /v1/admin/mail-templates/{name}/{locale}/preview': 'admin',
+  'GET /v1/admin/configuration': 'admin',
+  'POST /v1/admin/configuration/apply': 'admin',
   'GET /v1/admin/keys': 'admin',
   'POST /v1/admin/keys/rotate': 'admin',
   'POST /v1/admin/keys/{kid}/revoke': 'admin',

@@ -39,6 +39,8 @@ export async function walkTenants(app: TestApp, ok: Ok): Promise<void> {
   await go('PUT', mail, { blocks: { subject: 'Hallo' } })
   await go('POST', `${mail}/preview`, {})
   await go('DELETE', mail)
+  const configuration = await go('GET', '/v1/admin/configuration')
+  await go('POST', '/v1/admin/configuration/apply', { configuration, dry_run: true })
   await go('GET', '/v1/admin/keys')
   const { keys } = await go('POST', '/v1/admin/keys/rotate', { algs: ['ES256'] })
   const next = keys.find((key: { status: string }) => key.status === 'next')
