@@ -193,6 +193,9 @@ describe('importing users', () => {
       { attributes: { big: 'x'.repeat(17_000) } },
       { given_name: 'a\u0000b' },
       { created_at: '2999-01-01T00:00:00Z' },
+      { created_at: '0000-01-01T00:00:00Z' },
+      { attributes: { half: '\ud800' } },
+      { attributes: { '\udc00': 1 } },
       { picture: 'javascript:alert(1)' },
       { email: 'A@mass.example', mail: 'b@mass.example' },
     ]
@@ -204,9 +207,25 @@ describe('importing users', () => {
       token: admin,
     })
     expect(outcomes(odd)).to.deep.equal(['created', 'failed', 'failed', 'failed', 'failed', 'failed'])
+    for (const name of ['constructor', '__proto__', 'toString'])
+      expectProblem(await csv(`email,${name}\nx@mass.example,1\n`), 400, 'VALIDATION_ERROR')
     const deep = `{"users":[{"email":"d@mass.example","attributes":${'{"a":'.repeat(5000)}1${'}'.repeat(5000)}}]}`
     const nested = await app.call('POST', JSON_PATH, { raw: { type: 'application/json', body: deep }, token: admin })
     expect(errorsOf(nested)[0]).to.include('nested deeper')
+  })
+
+  it('finds the one row that the database refuses among others', async () => {
+    await app.db.raw(`alter table users add constraint no_poison check (nickname <> 'poison')`)
+    const users = ['a', 'poison', 'b'].map((nickname) => ({ email: `${nickname}@refused.example`, nickname }))
+    const answer = await send({
+      users: [...users, { email: 'c@refused.example', id: 'urn:uuid:6F1C0F7E-53F4-4F4E-9D3A-0B5A5B5C5D00' }],
+    })
+    await app.db.raw('alter table users drop constraint no_poison')
+    expect(outcomes(answer)).to.deep.equal(['created', 'failed', 'created', 'created'])
+    expect(errorsOf(answer)[1]).to.equal('holds a value that cannot be stored')
+    const events = await app.db('events').whereRaw(`type = 'user.created' and data->>'import' = ?`, [answer.body.id])
+    expect(events).to.have.lengthOf(3)
+    expect((await userOf('c@refused.example')).id).to.equal('6f1c0f7e-53f4-4f4e-9d3a-0b5a5b5c5d00')
   })
 
   it('gives only roles the caller may give, and merges into nobody who may do more', async () => {

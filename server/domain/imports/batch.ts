@@ -3,6 +3,7 @@
  * its result and disturbs no other. Rows go in the order of their addresses, so that two imports of the same people wait
  * for each other in one direction only.
  */
+import { sqlState } from '../../../adapters/knex.ts'
 import { Failure } from '../../kernel/errors.ts'
 import type { Problem } from '../../kernel/validate.ts'
 import type { Context } from '../context.ts'
@@ -31,13 +32,52 @@ export const messageOf = (error: unknown): string => {
   throw error
 }
 
-/** One result for each entry, in their order. `hashes` has those of passwords in the clear, by the place of their entry. */
+/**
+ * One result for each entry, in their order. `hashes` has those of passwords in the clear, by the place of their entry.
+ * Should the database refuse a value after all, each row is tried alone, so that only that one fails.
+ */
 export async function apply(
   ctx: Context,
   importId: string,
   entries: Entry[],
   options: Options,
   hashes: Map<number, string> = new Map(),
+): Promise<Result[]> {
+  const whole = await attempt(ctx, (inner) => applyAll(inner, importId, entries, options, hashes))
+  if (whole) return whole
+  const results: Result[] = []
+  for (const [i, entry] of entries.entries()) {
+    const hash = hashes.get(i)
+    const own = new Map(hash === undefined ? [] : [[0, hash]])
+    const alone = await attempt(ctx, (inner) => applyAll(inner, importId, [entry], options, own))
+    results.push(alone?.[0] ?? { line: entry.line, email: null, outcome: 'failed', userId: null, errors: [UNFIT] })
+  }
+  return results
+}
+
+const UNFIT: Problem = { field: '', message: 'holds a value that cannot be stored' }
+
+/** Undefined where a value or a constraint was refused; nothing is left of it then, nor of its events and jobs. */
+async function attempt<T>(ctx: Context, fn: (inner: Context) => Promise<T>): Promise<T | undefined> {
+  const later: (() => void)[] = []
+  const event: Context['event'] = (...all) => void later.push(() => ctx.event(...all))
+  const job: Context['job'] = (...all) => void later.push(() => ctx.job(...all))
+  try {
+    const value = await ctx.db.transaction((trx) => fn({ ...ctx, db: trx, event, job }))
+    for (const say of later) say()
+    return value
+  } catch (error) {
+    if (/^2[23]/.test(sqlState(error) ?? '')) return undefined
+    throw error
+  }
+}
+
+async function applyAll(
+  ctx: Context,
+  importId: string,
+  entries: Entry[],
+  options: Options,
+  hashes: Map<number, string>,
 ): Promise<Result[]> {
   const results: Result[] = []
   const works: Work[] = []

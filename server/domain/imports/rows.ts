@@ -46,23 +46,25 @@ export const ImportedUser = object(
 )
 
 /** Other names that files have. */
-const aliases: Record<string, string> = {
-  first_name: 'given_name',
-  firstname: 'given_name',
-  forename: 'given_name',
-  last_name: 'family_name',
-  lastname: 'family_name',
-  surname: 'family_name',
-  is_email_verified: 'email_verified',
-  mail: 'email',
-  e_mail: 'email',
-  email_address: 'email',
-  phone: 'phone_number',
-  language: 'locale',
-  timezone: 'zoneinfo',
-  time_zone: 'zoneinfo',
-  role: 'roles',
-}
+const aliases = new Map(
+  Object.entries({
+    first_name: 'given_name',
+    firstname: 'given_name',
+    forename: 'given_name',
+    last_name: 'family_name',
+    lastname: 'family_name',
+    surname: 'family_name',
+    is_email_verified: 'email_verified',
+    mail: 'email',
+    e_mail: 'email',
+    email_address: 'email',
+    phone: 'phone_number',
+    language: 'locale',
+    timezone: 'zoneinfo',
+    time_zone: 'zoneinfo',
+    role: 'roles',
+  }),
+)
 /** What our own export has and nobody can bring along. */
 const IGNORED = new Set(['updated_at', 'last_login_at', 'name'])
 
@@ -74,7 +76,7 @@ export function fieldOf(name: string): string | undefined {
     .replace(/[\s-]+/g, '_')
     .toLowerCase()
   if (IGNORED.has(plain)) return undefined
-  return aliases[plain] ?? plain
+  return aliases.get(plain) ?? plain
 }
 
 export const FIELDS = new Set(Object.keys(ImportedUser.properties))
@@ -132,7 +134,8 @@ function contradictions(row: Record<string, any>): Problem[] | undefined {
   if (row.enabled != null && row.status != null && row.enabled !== (row.status === 'active'))
     wrong('enabled', `and status ${row.status} contradict each other`)
   if (row.phone_number_verified && !row.phone_number) wrong('phone_number_verified', 'needs a phone_number')
-  if (row.created_at && !(Date.parse(row.created_at) <= Date.now())) wrong('created_at', 'must be in the past')
+  const created = row.created_at ? Date.parse(row.created_at) : 0
+  if (!(created >= 0 && created <= Date.now())) wrong('created_at', 'must be in the past, and not before 1970')
   if (JSON.stringify(row.attributes ?? {}).length > MAX_ATTRIBUTES) wrong('attributes', 'are larger than 16 KiB')
   return found.length > 0 ? found : undefined
 }
@@ -141,7 +144,7 @@ function candidate(row: Record<string, any>): Candidate {
   const enabled = row.enabled ?? (row.status == null ? undefined : row.status === 'active')
   const given = <T>(value: T | null | undefined) => value ?? undefined
   const all = {
-    id: given(row.id)?.toLowerCase(),
+    id: given(row.id)?.toLowerCase().replace('urn:uuid:', ''),
     email: row.email,
     emailVerified: given(row.email_verified),
     phoneVerified: given(row.phone_number_verified),

@@ -30,11 +30,18 @@ export async function* guarded(source: Source): Source {
 function oddity(value: unknown): string | undefined {
   try {
     inspect(value)
-    return undefined
+    return isWhole(value) ? undefined : 'contains half a character (an unpaired surrogate)'
   } catch (error) {
     if (error instanceof Failure) return error.message.replace(/^The (request|body) /, '')
     throw error
   }
+}
+
+/** PostgreSQL refuses unpaired surrogates in jsonb. The depth is bounded by inspect(). */
+function isWhole(value: unknown): boolean {
+  if (typeof value === 'string') return value.isWellFormed()
+  if (typeof value !== 'object' || value === null) return true
+  return Object.entries(value).every(([key, item]) => key.isWellFormed() && isWhole(item))
 }
 
 const sound = (entry: Entry): Entry => {
