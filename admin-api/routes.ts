@@ -243,6 +243,7 @@ v1Rows.push(
   row('GET', '/v1/admin/settings', settings.list, { as: 'settings' }),
   row('PATCH', '/v1/admin/settings/{key}', settings.change),
   row('GET', '/v1/audit/logs', audit.list, { as: 'logs' }),
+  row('GET', '/v1/audit/export', audit.exportLog),
   row('GET', '/v1/audit/logs/{id}/proof', auditTree.inclusion),
   row('GET', '/v1/audit/heads', auditTree.listHeads, { as: 'heads' }),
   row('GET', '/v1/audit/heads/latest', auditTree.latestHead),

@@ -4,7 +4,7 @@ import type { Context as KoaContext } from 'koa'
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE'
 const HEADERS = 'authorization, content-type, if-match, if-none-match, accept-language, x-device-token'
 const EXPOSED =
-  'X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, WWW-Authenticate, X-Request-Id, ETag, Location'
+  'RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, WWW-Authenticate, X-Request-Id, ETag, Location'
 
 export async function cors(koa: KoaContext, next: () => Promise<void>): Promise<void> {
   koa.vary('Origin')

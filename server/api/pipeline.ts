@@ -147,7 +147,10 @@ function permit(ctx: Context, auth: Auth, extra: string | undefined, input: Reco
     if ('inside' in auth) ctx.inside = { permission: auth.inside, entered: false }
     const enough = 'inside' in auth ? 'organizations:write' : auth.permission
     const orUser = 'inside' in auth || auth.orUser
-    if (orUser && !actor.permissions.has(enough)) return permit(ctx, 'user', extra, input)
+    if (orUser && !actor.permissions.has(enough)) {
+      permit(ctx, 'user', extra, input)
+      return
+    }
   }
   const needed = [extra, typeof auth === 'object' && !('inside' in auth) ? auth.permission : undefined].filter(
     (p) => p !== undefined,

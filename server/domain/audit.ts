@@ -1,15 +1,35 @@
-/** The audit log of a tenant: its events, newest first, paged by the indexes that end in the id. */
+/**
+ * The audit log of a tenant: its events, newest first, paged by the indexes that end in the id. Filters without an index look
+ * through so many events a page and say where to go on, so that no page costs more than that.
+ */
+import { isIP } from 'node:net'
+import type { Knex } from 'knex'
 import { agentLabel } from '../../adapters/agents.ts'
+import { fail } from '../kernel/errors.ts'
+import type { EventRecord } from './audit/leaf.ts'
 import type { Context } from './context.ts'
 import { firstIdOf } from './history.ts'
+import { like } from './permissions.ts'
 
 export interface AuditFilter {
   userId?: string | undefined
+  /** A type, or the beginning of types with `*` at the end. */
   eventType?: string | undefined
+  actorId?: string | undefined
+  clientId?: string | undefined
+  sessionId?: string | undefined
+  /** An address or a network. */
+  ip?: string | undefined
   /** Inclusive. */
   from?: Date | undefined
   /** Exclusive. */
   to?: Date | undefined
+}
+
+export interface Window {
+  limit: number
+  offset: number
+  cursor?: string | undefined
 }
 
 export interface AuditView {
@@ -30,32 +50,84 @@ export interface AuditView {
   createdAt: Date
 }
 
-/** One page, and where the next begins. Not counted in all: that would read every event there is. */
+/** So many events are looked through for a page, where no index has what is asked for. */
+const LOOKED_THROUGH = 50_000
+
+/**
+ * One page, and where the next begins; it may hold fewer than `limit` although there are more. Not counted in all: that
+ * would read every event there is.
+ */
 export async function list(
   ctx: Context,
-  { userId, eventType, from, to }: AuditFilter,
-  { limit, offset, cursor }: { limit: number; offset: number; cursor?: string | undefined },
+  filter: AuditFilter,
+  window: Window,
 ): Promise<{ items: AuditView[]; nextCursor: string | undefined }> {
-  const query = ctx
-    .db('events')
-    .where({ tenant_id: ctx.tenant.id })
+  const { rows, nextCursor } = await page(ctx, filter, window)
+  return { items: rows.map((row) => view(ctx, row)), nextCursor }
+}
+
+/** The rows of a page. VALIDATION_ERROR for an ip that is none. */
+export async function page(
+  ctx: Context,
+  filter: AuditFilter,
+  { limit, offset, cursor }: Window,
+): Promise<{ rows: EventRecord[]; nextCursor: string | undefined }> {
+  assertNetwork(filter.ip)
+  const query = indexed(ctx, filter, cursor)
+  const isSifted = ['actorId', 'clientId', 'sessionId', 'ip'].some(
+    (key) => filter[key as keyof AuditFilter] !== undefined,
+  )
+  if (!isSifted && !isPrefix(filter.eventType)) {
+    const rows = await query.limit(limit + 1).offset(offset)
+    return { rows: rows.slice(0, limit), nextCursor: rows.length > limit ? rows[limit - 1].id : undefined }
+  }
+  const found = await sift(ctx.db.from(query.limit(LOOKED_THROUGH).as('events')), filter)
     .orderBy('id', 'desc')
     .limit(limit + 1)
     .offset(offset)
-  if (cursor) query.where('id', '<', cursor)
-  if (userId) query.where('user_id', userId)
-  if (eventType) query.where('type', eventType)
-  // Ids are UUIDv7, so a time is an id and the index that orders also bounds.
-  if (from) query.where('id', '>=', firstIdOf(from.getTime()))
-  if (to) query.where('id', '<', firstIdOf(to.getTime()))
-  const rows = await query
-  return {
-    items: rows.slice(0, limit).map((row) => view(ctx, row)),
-    nextCursor: rows.length > limit ? rows[limit - 1].id : undefined,
-  }
+  if (found.length > limit) return { rows: found.slice(0, limit), nextCursor: found[limit - 1].id }
+  const last = await indexed(ctx, filter, cursor)
+    .offset(LOOKED_THROUGH - 1)
+    .first('id')
+  return { rows: found, nextCursor: last?.id }
 }
 
-const view = (ctx: Context, row: any): AuditView => ({
+/** What the indexes answer, newest first. Ids are UUIDv7, so a time is an id and the index that orders also bounds. */
+function indexed(ctx: Context, { userId, eventType, from, to }: AuditFilter, cursor: string | undefined) {
+  const query = ctx.db('events').where({ tenant_id: ctx.tenant.id }).orderBy('id', 'desc')
+  if (cursor) query.where('id', '<', cursor)
+  if (userId) query.where('user_id', userId)
+  if (eventType && !isPrefix(eventType)) query.where('type', eventType)
+  if (from) query.where('id', '>=', firstIdOf(from.getTime()))
+  if (to) query.where('id', '<', firstIdOf(to.getTime()))
+  return query
+}
+
+function sift(query: Knex.QueryBuilder, { eventType, actorId, clientId, sessionId, ip }: AuditFilter) {
+  if (isPrefix(eventType)) query.whereLike('type', `${like(eventType!.slice(0, -1))}%`)
+  if (actorId) query.where('actor_id', actorId)
+  if (clientId) query.where('client_id', clientId)
+  if (sessionId) query.where('session_id', sessionId)
+  if (ip) query.whereRaw('ip <<= ?::inet', [ip])
+  return query
+}
+
+const isPrefix = (eventType: string | undefined) => eventType?.endsWith('*') === true
+
+function assertNetwork(ip: string | undefined): void {
+  if (ip === undefined) return
+  const [address, bits] = ip.split('/')
+  const most = isIP(address!) === 4 ? 32 : 128
+  if (
+    isIP(address!) !== 0 &&
+    !ip.includes('%') &&
+    (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= most))
+  )
+    return
+  throw fail('VALIDATION_ERROR', 'ip: must be an address or a network such as 203.0.113.0/24')
+}
+
+export const view = (ctx: Context, row: EventRecord): AuditView => ({
   id: row.id,
   eventType: row.type,
   actorId: row.actor_id,

@@ -7,6 +7,7 @@ import { fail } from '../kernel/errors.ts'
 import { mayChangeEvents } from './audit/retention.ts'
 import { takeTurns } from './authority.ts'
 import type { Context, UserRow } from './context.ts'
+import { insertEvents } from './events.ts'
 import { newId, ROLE } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
 import { assertOneself, assertRecent } from './recent.ts'
@@ -132,5 +133,7 @@ async function eraseEvents(trx: Knex.Transaction, theirs: { tenant_id: string; u
     .whereIn('event_id', events.clone().select('id'))
     .update({ salt: null })
   await events.update({ ip: null, user_agent: null, data: '{}' })
-  await trx('events').insert({ ...theirs, id: newId(), type: 'user.erased' })
+  await insertEvents(trx, { id: theirs.tenant_id, hasWebhooks: true }, [
+    { id: newId(), type: 'user.erased', userId: theirs.user_id },
+  ])
 }

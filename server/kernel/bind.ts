@@ -62,7 +62,7 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
       const ctx = await kernel.authenticate(koa)
       const self = row.self ? kernel.self(ctx) : undefined
       kernel.permit(ctx, op.auth, row, { ...koa.params, ...(row.self && { [row.self]: self }) })
-      if (op.limit) setLimitHeaders(koa, await kernel.limit(ctx, op.limit))
+      if (op.limit) setLimitHeaders(koa, op.limit, await kernel.limit(ctx, op.limit))
       const upload = op.upload && uploadOf(koa.req, Object.keys(op.upload))
       const raw = await rawInput(koa, row, asQuery)
       check(isForm(koa, row) ? validForm : valid, raw)
@@ -165,10 +165,14 @@ function named(surface: Surface, page: Json, as: string): Json {
   return surface.id === 'sso' ? { page: items, rest } : { [as]: items, ...rest }
 }
 
-export function setLimitHeaders(koa: KoaContext, state: LimitState): void {
+/** As the documents have them, and as draft-ietf-httpapi-ratelimit-headers-10 does. RATE_LIMITED where nothing is left. */
+function setLimitHeaders(koa: KoaContext, { name, seconds }: Limit, state: LimitState): void {
   koa.set('X-RateLimit-Limit', String(state.limit))
   koa.set('X-RateLimit-Remaining', String(state.remaining))
   koa.set('X-RateLimit-Reset', String(state.reset))
+  const wait = Math.max(0, state.reset - Math.floor(Date.now() / 1000))
+  koa.set('RateLimit-Policy', `"${name}";q=${state.limit};w=${seconds}`)
+  koa.set('RateLimit', `"${name}";r=${state.remaining};t=${wait}`)
   if (state.ok) return
   throw fail('RATE_LIMITED', `Too many requests. Try again in ${state.retryAfter} s`, { retryAfter: state.retryAfter })
 }

@@ -168,12 +168,16 @@ function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json
   )
 }
 
-const limitHeaders = Object.fromEntries(
-  ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset'].map((name) => [
-    name,
-    { schema: { type: 'integer' } },
-  ]),
-)
+const limitHeaders = {
+  ...Object.fromEntries(
+    ['X-RateLimit-Limit', 'X-RateLimit-Remaining', 'X-RateLimit-Reset'].map((name) => [
+      name,
+      { schema: { type: 'integer' } },
+    ]),
+  ),
+  'RateLimit-Policy': { schema: { type: 'string' }, description: '"name";q=hits;w=seconds' },
+  RateLimit: { schema: { type: 'string' }, description: '"name";r=hits left;t=seconds until the window is over' },
+}
 
 function spelled(surface: Surface, example: unknown): unknown {
   if (Array.isArray(example)) return example.map((value) => spelled(surface, value))

@@ -1,5 +1,8 @@
+import { createHash } from 'node:crypto'
 import { expect } from 'chai'
-import { ROLE } from '../../server/domain/ids.ts'
+import { canonical } from '../../server/domain/audit/leaf.ts'
+import { seal } from '../../server/domain/audit/seal.ts'
+import { DEFAULT_TENANT, newId, ROLE } from '../../server/domain/ids.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { expectProblem } from '../support/problems.ts'
 import { someone, withTenant } from '../support/roles.ts'
@@ -9,7 +12,7 @@ describe('the audit log', () => {
   let anna: Person
   let ben: Person
   before(async () => {
-    app = await startApp({ TRUST_PROXY: '1' })
+    app = await startApp({ TRUST_PROXY: '1' }, { jobs: false })
     anna = await someone(app, ROLE.admin, { email: 'anna@example.com' })
     ben = await someone(app, undefined, { email: 'ben@example.com' })
   })
@@ -53,6 +56,94 @@ describe('the audit log', () => {
     expect((await logs(`from=${iso(hour)}`)).logs).to.deep.equal([])
     expect((await logs(`to=${iso(-hour)}`)).logs).to.deep.equal([])
     expect((await logs(`from=${iso(-hour)}&to=${iso(hour)}&event_type=login.failed`)).count).to.equal(1)
+  })
+
+  it('is filtered by who did it, client, session, address and beginning of a type', async () => {
+    const { logs: all } = await logs(`user_id=${ben.id}`)
+    const login = all.find((log: any) => log.event_type === 'login.success')
+    const bens = (found: any[]) => found.filter((log) => log.user_id === ben.id).map((log) => log.id)
+    const where = (is: (log: any) => boolean) => all.filter(is).map((log: any) => log.id)
+    const like = where((log) => log.event_type.startsWith('login.'))
+    expect(like.length).to.be.greaterThan(1)
+    const { logs: logins } = await logs('event_type=login.*')
+    expect(bens(logins)).to.deep.equal(like)
+    expect(logins.every((log: any) => log.event_type.startsWith('login.'))).to.equal(true)
+    expect((await logs('event_type=log_n.*')).logs, 'no wildcards but the last').to.deep.equal([])
+    expect((await logs(`session_id=${login.session_id}`)).logs.map((log: any) => log.id)).to.deep.equal(
+      where((log) => log.session_id === login.session_id),
+    )
+    expect(bens((await logs(`actor_id=${ben.id}`)).logs)).to.deep.equal(where((log) => log.actor_id === ben.id))
+    expect(bens((await logs(`client_id=${login.client_id}`)).logs)).to.deep.equal(
+      where((log) => log.client_id === login.client_id),
+    )
+    expect((await logs(`ip=${login.ip}`)).logs.map((log: any) => log.id)).to.include(login.id)
+    expect((await logs(`ip=${login.ip}&user_id=${anna.id}`)).logs.map((log: any) => log.id)).to.not.include(login.id)
+    const network = login.ip.replace(/[.:][^.:]*$/, login.ip.includes(':') ? '::/32' : '.0/24')
+    expect((await logs(`ip=${network}`)).logs.map((log: any) => log.id)).to.include(login.id)
+    expect((await logs('ip=2001:db8:ffff::/48')).logs).to.deep.equal([])
+    const first = await logs('event_type=login.*&limit=1')
+    const second = await logs(`event_type=login.*&limit=1&cursor=${first.next_cursor}`)
+    expect([...first.logs, ...second.logs]).to.deep.equal(logins.slice(0, 2))
+    for (const ip of ['x', '203.0.113.9/33', '203.0.113.9/x', '203.0.113', 'fe80::1%eth0', '1.2.3.4/8/9']) {
+      const refused = await app.call('GET', `/v1/audit/logs?ip=${encodeURIComponent(ip)}`, { token: anna.accessToken })
+      expectProblem(refused, 400, 'VALIDATION_ERROR')
+    }
+  })
+
+  it('leaves as lines of JSON or CSV, with what its leaves are hashed of', async () => {
+    const ask = (query: string, token = anna.accessToken) =>
+      fetch(`${app.url}/v1/audit/export?${query}`, { headers: { authorization: `Bearer ${token}` } })
+    await app.db('events').insert({
+      ...{ tenant_id: DEFAULT_TENANT, id: newId(), type: 'test.fact', user_id: ben.id },
+      user_agent: '=HYPERLINK("https://evil.example")',
+    })
+    await seal(app.deps.out, app.db)
+    const answer = await ask(`user_id=${ben.id}`)
+    expect(answer.status).to.equal(200)
+    expect(answer.headers.get('content-type')).to.contain('application/x-ndjson')
+    expect(answer.headers.get('content-disposition')).to.equal('attachment; filename="audit.ndjson"')
+    const lines = (await answer.text())
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    const { logs: shown } = await logs(`user_id=${ben.id}`)
+    expect(lines.map((line) => line.id)).to.deep.equal(shown.map((log: any) => log.id))
+    for (const line of lines) {
+      const proof = (await app.call('GET', `/v1/audit/logs/${line.id}/proof`, { token: anna.accessToken })).body
+      expect(line).to.include({ leaf_index: proof.leaf_index, salt: proof.salt })
+      const { data, ip, user_agent, leaf_index, salt, ...open } = line
+      const details = createHash('sha256')
+        .update(Buffer.from(salt, 'base64url'))
+        .update(canonical({ data, ip, user_agent }))
+        .digest('base64url')
+      expect(canonical({ ...open, details })).to.equal(proof.leaf)
+    }
+    const table = await (await ask(`user_id=${ben.id}&format=csv`)).text()
+    expect(table.split('\n')[0]).to.match(/^id,tenant_id,event_type,/)
+    expect(table.match(/\n[0-9a-f]{8}-/g)).to.have.length(lines.length)
+    expect(table).to.contain(`"'=HYPERLINK(`)
+    const { logs: said } = await logs('event_type=audit.exported')
+    expect(said[0]).to.deep.include({ actor_id: anna.id, data: { format: 'csv', filter: { userId: ben.id } } })
+    expectProblem(await app.call('GET', '/v1/audit/export', { token: ben.accessToken }), 403, 'ACCESS_DENIED')
+    for (const query of ['format=xml', 'ip=x'])
+      expectProblem(
+        await app.call('GET', `/v1/audit/export?${query}`, { token: anna.accessToken }),
+        400,
+        'VALIDATION_ERROR',
+      )
+    expect((await logs('event_type=audit.exported')).count, 'refused ones are none').to.equal(said.length)
+  })
+
+  it('leaves whole, however many pages that are', async () => {
+    const ids = Array.from({ length: 2500 }, () => newId())
+    await app.db('events').insert(ids.map((id) => ({ tenant_id: DEFAULT_TENANT, id, type: 'test.many' })))
+    for (const type of ['test.many', 'test.man*']) {
+      const answer = await fetch(`${app.url}/v1/audit/export?event_type=${type}`, {
+        headers: { authorization: `Bearer ${anna.accessToken}` },
+      })
+      const lines = (await answer.text()).trim().split('\n')
+      expect(lines.map((line) => JSON.parse(line).id)).to.deep.equal(ids.sort().reverse())
+    }
   })
 
   it('is read by who may, and holds nothing of another tenant', async () => {

@@ -50,6 +50,8 @@ describe('rate limits', () => {
         expect(answer.status).to.be.below(429)
         expect(answer.headers.get('x-ratelimit-limit')).to.equal(String(limit))
         expect(answer.headers.get('x-ratelimit-remaining')).to.equal(String(limit - i))
+        expect(answer.headers.get('ratelimit-policy')).to.match(new RegExp(`^"[a-z_-]+";q=${limit};w=\\d+$`))
+        expect(answer.headers.get('ratelimit')).to.match(new RegExp(`^"[a-z_-]+";r=${limit - i};t=\\d+$`))
         expect(answer.headers.get('retry-after')).to.equal(null)
         reset = Number(answer.headers.get('x-ratelimit-reset'))
         expect(Number.isInteger(reset)).to.equal(true)

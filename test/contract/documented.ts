@@ -609,6 +609,7 @@ export const extensions: Record<string, Access> = {
   'POST /clients/{id}/service-account/roles': 'admin',
   'DELETE /clients/{id}/service-account/roles/{roleName}': 'admin',
   'GET /v1/audit/logs/{id}/proof': 'admin',
+  'GET /v1/audit/export': 'admin',
   'GET /v1/audit/heads': 'admin',
   'GET /v1/audit/heads/latest': 'admin',
   'GET /v1/audit/consistency': 'admin',

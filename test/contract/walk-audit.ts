@@ -9,6 +9,12 @@ export async function walkAudit(app: TestApp, ok: Ok): Promise<void> {
   const go = (path: string) => ok('GET', path, { token })
   await seal(app.deps.out, app.db)
   const { logs } = await go('/v1/audit/logs?event_type=user.registered')
-  for (const path of ['heads', 'heads/latest', 'consistency?first=1', `logs/${logs[0].id}/proof`])
+  for (const path of [
+    'export?event_type=user.registered',
+    'heads',
+    'heads/latest',
+    'consistency?first=1',
+    `logs/${logs[0].id}/proof`,
+  ])
     await go(`/v1/audit/${path}`)
 }

@@ -3,6 +3,7 @@
  * hashes stay, so that old heads still verify; an event says from where on the log begins, and that head proves that it was time.
  */
 import type { Knex } from 'knex'
+import { insertEvents } from '../events.ts'
 import { newId } from '../ids.ts'
 import { definitions } from '../settings.ts'
 
@@ -47,8 +48,9 @@ const mark = (db: Knex, tenantId: string, size: number) =>
       .where('purged_to', '<', size)
       .update({ purged_to: size })
     if (marked === 0) return
-    const data = JSON.stringify({ leavesBefore: size })
-    await trx('events').insert({ tenant_id: tenantId, id: newId(), type: 'audit.purged', data })
+    await insertEvents(trx, { id: tenantId, hasWebhooks: true }, [
+      { id: newId(), type: 'audit.purged', data: { leavesBefore: size } },
+    ])
   })
 
 const deleteSome = (db: Knex, tenantId: string, before: number, batch: number): Promise<number> =>
