@@ -6,6 +6,7 @@ import * as signIn from './0003_sign_in.ts'
 import * as hotTables from './0004_hot_tables.ts'
 import * as admin from './0005_admin.ts'
 import * as impersonation from './0006_impersonation.ts'
+import * as organizations from './0007_organizations.ts'
 import * as webhooks from './0009_webhooks.ts'
 import * as imports from './0010_imports.ts'
 import * as clients from './0011_clients.ts'
@@ -18,6 +19,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0004_hot_tables': hotTables,
   '0005_admin': admin,
   '0006_impersonation': impersonation,
+  '0007_organizations': organizations,
   '0009_webhooks': webhooks,
   '0010_imports': imports,
   '0011_clients': clients,

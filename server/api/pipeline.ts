@@ -96,8 +96,13 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     unhurried: (koa) => koa.req.gatehouse.unhurried?.(),
     self: (ctx) => ctx.actor?.userId,
     async within(ctx, effect, fn) {
-      if (effect !== 'write') return fn(ctx)
-      const result = await transact(ctx, fn)
+      const entered = async (inner: Context & Pending) => {
+        const value = await fn(inner)
+        if (inner.inside && !inner.inside.entered) throw new Error(`nobody asked for ${inner.inside.permission}`)
+        return value
+      }
+      if (effect !== 'write') return entered(ctx)
+      const result = await transact(ctx, entered)
       authenticate.forget(ctx)
       return result
     },
@@ -129,12 +134,20 @@ function permit(ctx: Context, auth: Auth, extra: string | undefined, input: Reco
   if (auth === 'anyone' && !extra) return
   const { actor } = ctx
   if (!actor) throw fail('UNAUTHORIZED', 'Sign in first: send Authorization: Bearer <access token>')
-  const needed = [extra, typeof auth === 'object' ? auth.permission : undefined].filter((p) => p !== undefined)
+  if (typeof auth === 'object' && !('orSelf' in auth)) {
+    if ('inside' in auth) ctx.inside = { permission: auth.inside, entered: false }
+    const enough = 'inside' in auth ? 'organizations:write' : auth.permission
+    const orUser = 'inside' in auth || auth.orUser
+    if (orUser && !actor.permissions.has(enough)) {
+      permit(ctx, 'user', extra, input)
+      return
+    }
+  }
+  const needed = [extra, typeof auth === 'object' && !('inside' in auth) ? auth.permission : undefined].filter(
+    (p) => p !== undefined,
+  )
   const own =
-    typeof auth === 'object' &&
-    auth.orSelf !== undefined &&
-    actor.kind === 'user' &&
-    input[auth.orSelf] === actor.userId
+    typeof auth === 'object' && 'orSelf' in auth && actor.kind === 'user' && input[auth.orSelf!] === actor.userId
   if ((auth === 'user' || own) && actor.kind !== 'user')
     throw fail('ACCESS_DENIED', 'This needs a person, not a client by itself')
   if ((auth === 'user' || own) && !actor.firstParty && !actor.scopes.has('account')) {

@@ -106,6 +106,8 @@ export interface Context {
   oidc: OidcPort
   /** What the answer carries besides its body: Set-Cookie lines, an address to go to in place of it, 202 for 200. */
   reply: { cookies: string[]; redirect?: string; accepted?: boolean }
+  /** What this operation asks for inside an organization, and whether that was looked at: it must be, before it commits. */
+  inside?: { permission: string; entered: boolean }
   /** One append-only fact, committed with the transaction. */
   event(type: string, fields?: EventFields): void
   /** Enqueues a job, committed with the transaction. Runs at once unless `runAt` says when. */

@@ -11,6 +11,10 @@ export const ROLE = {
   user: '00000000-0000-0000-0000-000000000001',
   admin: '00000000-0000-0000-0000-000000000002',
   superAdmin: '00000000-0000-0000-0000-000000000003',
+  /** Of organizations. */
+  owner: '00000000-0000-0000-0000-000000000004',
+  organizationAdmin: '00000000-0000-0000-0000-000000000005',
+  member: '00000000-0000-0000-0000-000000000006',
 } as const
 /** The built-in first-party client of the direct-login API and the hosted pages. */
 export const DIRECT_CLIENT = 'gatehouse'

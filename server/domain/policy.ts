@@ -26,6 +26,10 @@ export const permissions: Record<string, string> = {
   'stats:read': 'Read statistics and service health',
   'organizations:read': 'See all organizations',
   'organizations:write': 'Change all organizations',
+  'organization:manage': 'Change an organization',
+  'organization:delete': 'Delete an organization',
+  'members:manage': 'Add, change and remove members of an organization, and invite to it',
+  'workspaces:manage': 'Make, change and delete workspaces of an organization',
   'invitations:read': 'See invitations',
   'invitations:write': 'Invite with any role',
   'webhooks:read': 'See tenant-wide webhooks',
@@ -36,8 +40,24 @@ export const permissions: Record<string, string> = {
   'tenants:write': 'Create, change and delete tenants (default tenant only)',
 }
 
-export const systemRoles = [
-  { id: ROLE.user, name: 'user', description: 'Every person: their own account', permissions: [] as string[] },
+/** What roles of organizations allow there; who holds one by a role of the tenant holds it for giving, not for doing. */
+export const organizationPermissions = [
+  'organization:manage',
+  'organization:delete',
+  'members:manage',
+  'workspaces:manage',
+] as const
+
+interface SystemRole {
+  id: string
+  name: string
+  description: string
+  permissions: string[]
+  scope?: 'organization'
+}
+
+export const systemRoles: SystemRole[] = [
+  { id: ROLE.user, name: 'user', description: 'Every person: their own account', permissions: [] },
   {
     id: ROLE.admin,
     name: 'admin',
@@ -51,5 +71,27 @@ export const systemRoles = [
     name: 'super_admin',
     description: 'Everything; in the default tenant also all tenants',
     permissions: Object.keys(permissions),
+  },
+  // Held by members, and counting within their organization only.
+  {
+    id: ROLE.owner,
+    name: 'Owner',
+    scope: 'organization',
+    description: 'Everything in the organization',
+    permissions: [...organizationPermissions],
+  },
+  {
+    id: ROLE.organizationAdmin,
+    name: 'Admin',
+    scope: 'organization',
+    description: 'Manages the organization, its members and workspaces',
+    permissions: ['organization:manage', 'members:manage', 'workspaces:manage'],
+  },
+  {
+    id: ROLE.member,
+    name: 'Member',
+    scope: 'organization',
+    description: 'Belongs to the organization',
+    permissions: [],
   },
 ]

@@ -77,14 +77,14 @@ export async function list(
   return { items: (rows as RoleRow[]).map(roleView), total: Number(counted!.total) }
 }
 
-/** By id or, within `where`, by name. NOT_FOUND. A name that several scopes have is the tenant's. */
+/** By id or, within `where`, by name. NOT_FOUND. A name that several have is the tenant's, or else of one owner. */
 export async function find(ctx: Context, key: string, where: Where = {}): Promise<RoleRow> {
   const row = await all(ctx, where)
     .where((q) => {
       q.where({ name: key })
       if (permissions.isUuid(key)) q.orWhere({ id: key })
     })
-    .orderByRaw(`(scope = 'tenant') desc, created_at`)
+    .orderByRaw(`(scope = 'tenant') desc, (owner_id = '${NIL}'), created_at`)
     .first('roles.*', ctx.db.raw(COMPOSITE))
   if (!row) throw fail('NOT_FOUND', `No such role: ${key}`)
   return row
@@ -174,9 +174,11 @@ export async function update(
   return roleView({ ...updated, composite: row.composite })
 }
 
-/** Whoever holds it loses it. */
+/** Whoever holds it loses it. CONFLICT while members of an organization do: they need another role first. */
 export async function remove(ctx: Context, key: string, where?: Where): Promise<void> {
   const row = await changeable(ctx, key, where)
+  const member = await ctx.db('memberships').where({ tenant_id: ctx.tenant.id, role_id: row.id }).first('id')
+  if (member) throw fail('CONFLICT', 'Members of an organization hold this role: give them another one first')
   await all(ctx).where({ id: row.id }).delete()
   ctx.event('role.deleted', { data: { id: row.id, name: row.name } })
 }

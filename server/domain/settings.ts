@@ -87,6 +87,23 @@ export const definitions = {
     {} as Record<string, unknown>,
     'JSON Schema of the attributes of people; {} allows any',
   ),
+  organization_mode: define(
+    oneOf(['none', 'single', 'multi']),
+    'multi',
+    'Whether people belong to no organization, to one at most, or to many',
+    true,
+  ),
+  organization_creation: define(
+    oneOf(['off', 'verified', 'anyone']),
+    'verified',
+    'Whether people may make organizations themselves: not at all, with a verified address, or anyone who is signed in',
+    true,
+  ),
+  organizations_per_person: define(
+    integer({ minimum: 1, maximum: 1000 }),
+    20,
+    'Most organizations that somebody who makes them by themselves may be the Owner of',
+  ),
   allowed_origins: define(
     array(string({ format: 'uri', pattern: '^https?://[^/]+$' }), { maxItems: 100 }),
     [] as string[],

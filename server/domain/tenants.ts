@@ -46,7 +46,14 @@ export async function seedPermissions(trx: Knex.Transaction, tenantId: string): 
   const idOf = new Map(known.map((p) => [p.name, p.id]))
   for (const role of systemRoles) {
     await trx('roles')
-      .insert({ tenant_id: tenantId, id: role.id, name: role.name, description: role.description, system: true })
+      .insert({
+        tenant_id: tenantId,
+        id: role.id,
+        name: role.name,
+        description: role.description,
+        scope: role.scope ?? 'tenant',
+        system: true,
+      })
       .onConflict(['tenant_id', 'id'])
       .ignore()
     if (role.permissions.length === 0) continue

@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document of a surface, from the same values that serve it. */
 import { rowInput, takesQuery } from './bind.ts'
 import { statusOf } from './errors.ts'
+import { permissionOf } from './operation.ts'
 import { type Json, type Row, type Surface, wire } from './surface.ts'
 
 export function openapi(
@@ -74,7 +75,7 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
     ...(op.description && { description: op.description }),
     tags: [op.tag],
     ...(op.auth === 'anyone' && !row.permission && { security: [] }),
-    'x-permission': row.permission ?? (typeof op.auth === 'object' ? op.auth.permission : undefined),
+    'x-permission': row.permission ?? permissionOf(op.auth),
     parameters: [
       ...inPath.map((name) => ({
         name,

@@ -3,8 +3,17 @@ import type { Code } from './errors.ts'
 import type { ObjectSchema, Schema, Static } from './schema.ts'
 import type { Upload } from './upload.ts'
 
-/** Who may call: nobody in particular, any signed-in user, holders of a permission, or the user the call is about. */
-export type Auth = 'anyone' | 'user' | { permission: string; orSelf?: string }
+/**
+ * Who may call: nobody in particular, any signed-in user, holders of a permission (or also the user the call is about, or any
+ * user, who then sees less), or holders of a permission inside what the call is about, which only the operation can find.
+ */
+export type Auth = 'anyone' | 'user' | { permission: string; orSelf?: string; orUser?: true } | { inside: string }
+
+/** The permission an operation asks for, wherever it must be held. */
+export const permissionOf = (auth: Auth): string | undefined => {
+  if (typeof auth === 'string') return undefined
+  return 'inside' in auth ? auth.inside : auth.permission
+}
 
 export interface Limit {
   /** Operations with one name share one budget. */

@@ -3,7 +3,23 @@ import type { Failure } from '../kernel/errors.ts'
 import { type Json, type Row, type Surface, snake } from '../kernel/surface.ts'
 
 /** Resources the document spells in snake_case. */
-const snaked = new Set(['Tokens', 'Authorization', 'Organization', 'Membership', 'Workspace'])
+const snaked = new Set([
+  'Tokens',
+  'Authorization',
+  'Organization',
+  'OrganizationInput',
+  'Membership',
+  'MembershipInput',
+  'Workspace',
+  'WorkspaceInput',
+  'WorkspaceMember',
+  'OrganizationStats',
+  'MembershipStats',
+  'Onboarding',
+  'Onboarded',
+  'TenantMapping',
+  'BulkAssigned',
+])
 /** Input keys the document spells in snake_case wherever they stand. */
 const snakedKeys = new Set([
   'refreshToken',

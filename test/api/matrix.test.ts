@@ -21,13 +21,26 @@ interface Persona {
 const permissionsOf = (role: string) => new Set(systemRoles.find(({ name }) => name === role)!.permissions)
 const NOBODY = { kind: 'nobody', permissions: new Set<string>(), firstParty: false } as const
 const neededFor = ({ row }: Bound): string[] =>
-  [row.permission, typeof row.op.auth === 'object' ? row.op.auth.permission : undefined].filter((p) => p !== undefined)
+  [
+    row.permission,
+    typeof row.op.auth === 'object' && 'permission' in row.op.auth ? row.op.auth.permission : undefined,
+  ].filter((p) => p !== undefined)
+
+/** Which permission lets in whoever is no person on their own account; undefined where every person may ask. */
+function insteadOfPerson({ auth }: Bound['row']['op']): string | undefined {
+  if (typeof auth !== 'object') return undefined
+  if ('inside' in auth) return 'organizations:write'
+  return 'orUser' in auth ? auth.permission : undefined
+}
 
 /** The rule, said a second time and by itself. */
 function expected(bound: Bound, who: Persona): 'in' | 'unauthorized' | 'denied' {
   if (who.token !== undefined && who.kind === 'nobody') return 'unauthorized'
   if (isOpen(bound)) return 'in'
   if (who.kind === 'nobody') return 'unauthorized'
+  const instead = insteadOfPerson(bound.row.op)
+  if (instead && !bound.row.permission)
+    return who.permissions.has(instead) || (who.kind === 'user' && who.firstParty) ? 'in' : 'denied'
   if (bound.row.op.auth === 'user' && (who.kind === 'client' || !who.firstParty)) return 'denied'
   return neededFor(bound).every((permission) => who.permissions.has(permission)) ? 'in' : 'denied'
 }

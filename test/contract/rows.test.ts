@@ -18,8 +18,9 @@ for (const [name, access] of Object.entries({ ...documented, ...extensions })) p
 function accessOf(bound: Bound): Access {
   const { auth } = bound.row.op
   if (isOpen(bound)) return 'anyone'
-  if (auth === 'user' && !bound.row.permission) return 'user'
-  return typeof auth === 'object' && auth.orSelf && !bound.row.permission ? 'self' : 'admin'
+  if (bound.row.permission) return 'admin'
+  if (auth === 'user' || (typeof auth === 'object' && 'orUser' in auth)) return 'user'
+  return typeof auth === 'object' && 'orSelf' in auth ? 'self' : 'admin'
 }
 
 describe('rows', () => {
