@@ -15,7 +15,7 @@ export interface MailData {
   link: string
   /** Seconds the link or code works, or the lock lasts. */
   expires?: number
-  /** verify-email, magic-link: a code to type instead. */
+  /** verify-email, magic-link, invitation: a code to type instead. */
   code?: string
   /** account-exists: the page to reset the password. */
   forgotLink?: string
@@ -50,6 +50,7 @@ export const mailNames = [
   'identity-linked',
   'identity-unlinked',
   'welcome',
+  'invitation',
   'enrol-mfa',
   'webhook-disabled',
 ] as const
@@ -73,6 +74,7 @@ const subjects: Record<MailName, string> = {
   'email-change-notice': 'emailNotice',
   'account-deleted': 'deleted',
   welcome: 'welcome',
+  invitation: 'invitation',
   'enrol-mfa': 'enrol',
   'webhook-disabled': 'webhook',
 }

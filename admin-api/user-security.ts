@@ -4,6 +4,7 @@ import * as accounts from '../server/domain/accounts.ts'
 import { assertMayManage } from '../server/domain/authority.ts'
 import { operation } from '../server/domain/context.ts'
 import * as devices from '../server/domain/devices.ts'
+import * as invitations from '../server/domain/invitations.ts'
 import { explanations, weaknesses } from '../server/domain/password-policy.ts'
 import { personOf } from '../server/domain/roles/members.ts'
 import * as sessions from '../server/domain/sessions.ts'
@@ -90,16 +91,16 @@ export const sendVerification = operation({
 export const invite = operation({
   id: 'users.invite',
   summary: 'Mail a link to choose a first password',
+  description: 'An invitation like others: listed among them, sent again or revoked there. An earlier link ends.',
   tag,
   auth: write,
   effect: 'write',
-  errors: ['NOT_FOUND'],
+  errors: ['NOT_FOUND', 'CONFLICT', 'RATE_LIMITED'],
   input: object({ id }),
   output: Done,
+  prepare: async (ctx, input) => invitations.prepare(ctx, (await personOf(ctx, input.id)).email),
   async run(ctx, input) {
-    await personOf(ctx, input.id)
-    await assertMayManage(ctx, input.id)
-    people.invite(ctx, input.id)
+    await people.invite(ctx, input.id)
     return done('A link is on its way')
   },
 })

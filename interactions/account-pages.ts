@@ -12,7 +12,7 @@ import { type Form, fieldErrors, isEmail, type PageHandler, passwordRules, readF
 import { render } from './render.ts'
 import { mailboxLink } from './step.ts'
 
-const tokenOf = (koa: KoaContext): string => {
+export const tokenOf = (koa: KoaContext): string => {
   const { token } = koa.query
   if (typeof token !== 'string' || token.length > 512) throw fail('INVALID_TOKEN', 'The link is incomplete')
   return token

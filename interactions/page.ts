@@ -76,6 +76,7 @@ const pageCodes: Partial<Record<Failure['code'], string>> = {
   NOT_FOUND: 'not_found',
   TENANT_SUSPENDED: 'suspended',
   INVALID_TOKEN: 'invalid_link',
+  INVITATION_EXPIRED: 'invitation_expired',
   ACCESS_DENIED: 'forbidden',
   INTERNAL_ERROR: 'server_error',
   UNAUTHORIZED: 'session_expired',

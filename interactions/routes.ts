@@ -7,6 +7,7 @@ import * as pages from './account-pages.ts'
 import { consent } from './consent.ts'
 import * as dev from './dev.ts'
 import * as flow from './flow.ts'
+import { acceptInvitation, showInvitation } from './invitation.ts'
 import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as enrolment from './mfa-enrol.ts'
@@ -58,6 +59,8 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/forgot-password', pages.forgot)
   get('/reset-password', pages.showReset)
   post('/reset-password', pages.reset)
+  get('/invitation', showInvitation(providers))
+  post('/invitation', acceptInvitation(providers))
   get('/set-up', pages.showSetUp)
   post('/set-up', pages.setUp)
 

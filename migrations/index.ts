@@ -6,6 +6,7 @@ import * as signIn from './0003_sign_in.ts'
 import * as hotTables from './0004_hot_tables.ts'
 import * as admin from './0005_admin.ts'
 import * as impersonation from './0006_impersonation.ts'
+import * as invitations from './0008_invitations.ts'
 import * as webhooks from './0009_webhooks.ts'
 import * as imports from './0010_imports.ts'
 import * as clients from './0011_clients.ts'
@@ -20,6 +21,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0006_impersonation': impersonation,
   '0009_webhooks': webhooks,
   '0010_imports': imports,
+  '0008_invitations': invitations,
   '0011_clients': clients,
   '0012_tenants': tenants,
 }

@@ -61,7 +61,12 @@ function goSignIn(koa: KoaContext, ctx: Context, how: { again?: boolean; acr?: s
 }
 const sectionOf = (path: string) => path.split('/').slice(0, 3).join('/')
 
-async function whoIsHere(providers: Providers, koa: KoaContext, ctx: Context & Pending): Promise<Member | undefined> {
+/** Who is signed in in this browser, if anybody. */
+export async function whoIsHere(
+  providers: Providers,
+  koa: KoaContext,
+  ctx: Context & Pending,
+): Promise<Member | undefined> {
   const { Session } = providers.of(ctx.tenant).provider as any
   const { ip, userAgent } = ctx.request
   const unit = newUnit({ tenantId: ctx.tenant.id, hasWebhooks: ctx.tenant.hasWebhooks, db: ctx.out.db, ip, userAgent })

@@ -34,10 +34,12 @@ export interface Again {
   again?: boolean
   /** An authentication context that must be reached (OIDC Core acr_values). */
   acr?: string | undefined
+  /** The address of the account that is meant. */
+  hint?: string | undefined
 }
 
 /** The address that signs somebody in and comes back to `path`, which begins with the tenant's mount path. */
-export function signInAddress(ctx: Context, path: string, { again = false, acr }: Again = {}): string {
+export function signInAddress(ctx: Context, path: string, { again = false, acr, hint }: Again = {}): string {
   const query = new URLSearchParams({
     client_id: DIRECT_CLIENT,
     response_type: 'code',
@@ -48,6 +50,7 @@ export function signInAddress(ctx: Context, path: string, { again = false, acr }
     code_challenge_method: 'S256',
     ...(again && { prompt: 'login' }),
     ...(acr && { acr_values: acr }),
+    ...(hint && { login_hint: hint }),
   })
   return `${ctx.tenant.mountPath}/oauth/authorize?${query}`
 }

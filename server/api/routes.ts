@@ -8,6 +8,7 @@ import * as email from './email.ts'
 import * as history from './history.ts'
 import * as identities from './identities.ts'
 import * as impersonation from './impersonation.ts'
+import * as invitations from './invitations.ts'
 import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
@@ -211,4 +212,16 @@ v1Rows.push(
 ssoRows.push(
   row('GET', '/api/auth/login/:client', ssoLogin.login),
   row('GET', '/api/auth/callback/:client', ssoLogin.callback),
+)
+
+v1Rows.push(
+  row('GET', '/v1/invitations', invitations.list, { as: 'invitations' }),
+  row('POST', '/v1/invitations', invitations.create, { status: 201 }),
+  row('GET', '/v1/invitations/received', invitations.received, { as: 'invitations' }),
+  row('GET', '/v1/invitations/{id}', invitations.get),
+  row('DELETE', '/v1/invitations/{id}', invitations.revoke),
+  row('POST', '/v1/invitations/{id}/resend', invitations.resend),
+  row('POST', '/v1/invitations/{id}/accept', invitations.acceptReceived),
+  row('POST', '/v1/invitations/public/validate', invitations.validate),
+  row('POST', '/v1/invitations/public/accept', invitations.accept),
 )

@@ -3,7 +3,7 @@
  * loses its last super administrator. Read from the tables, not from the cached tenant, so that it holds under races.
  */
 import { fail } from '../kernel/errors.ts'
-import type { Context } from './context.ts'
+import type { Actor, Context } from './context.ts'
 import { DEFAULT_TENANT, ROLE } from './ids.ts'
 import { permissions } from './policy.ts'
 
@@ -18,7 +18,7 @@ export async function permissionsOf(ctx: Pick<Context, 'db' | 'tenant'>, roleIds
  * ACCESS_DENIED unless the caller holds all of these permissions. The tenant's own permissions, which mean nothing to
  * us, may be handed out by whoever may define them.
  */
-export function assertHolds(ctx: Pick<Context, 'actor'>, names: string[]): void {
+export function assertHolds(ctx: { actor: Pick<Actor, 'permissions'> | null }, names: string[]): void {
   const held = ctx.actor?.permissions ?? new Set<string>()
   const missing = names.find(
     (name) => !held.has(name) && !(held.has('permissions:write') && !Object.hasOwn(permissions, name)),

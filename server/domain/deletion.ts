@@ -66,6 +66,11 @@ export async function remove(ctx: Context, user: UserRow, how: 'self' | 'adminis
     .where({ ...mine, revoked_at: null })
     .update({ revoked_at: ctx.db.fn.now() })
   await webhooks.endOf(ctx, user.id)
+  // An invitation is the word of who sent it.
+  await ctx
+    .db('invitations')
+    .where({ tenant_id: ctx.tenant.id, invited_by: user.id, accepted_at: null, revoked_at: null })
+    .update({ revoked_at: ctx.db.fn.now(), token_hash: null, code_hash: null })
   // Somebody else's account there may be linked to a new account here.
   await ctx.db('identities').where(mine).delete()
   ctx.event('user.deleted', { userId: user.id, data: { how } })
@@ -109,6 +114,7 @@ const eraseSome = (db: Knex, batch: number): Promise<number> =>
       await trx('events').where(theirs).update({ ip: null, user_agent: null, data: '{}' })
       await trx('sessions').where(theirs).delete()
       await trx('secrets').where(theirs).delete()
+      await trx('invitations').where({ tenant_id, accepted_by: id }).delete()
       await trx('users').where({ tenant_id, id }).delete()
     }
     return people.length

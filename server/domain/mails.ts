@@ -5,6 +5,7 @@ import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { UNDO_LIFETIME } from './email-change.ts'
 import { CODE_LIFETIME, mint as mintCode } from './factors/codes.ts'
+import { mint as mintInvitation } from './invitations/links.ts'
 import { LIFETIME as MAGIC_LINK_LIFETIME } from './magic-links.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
@@ -21,8 +22,11 @@ export interface MailJob {
   device?: string
   country?: string
   at?: string
-  /** mfa-code: the waiting sign-in, and which sending of its code this is. */
+  /** mfa-code: the waiting sign-in. */
   attemptId?: string
+  /** invitation, welcome: which one. */
+  invitationId?: string
+  /** Which sending of its secret this is. */
   number?: number
   /** factor-changed: which and how, such as totp-added. */
   what?: string
@@ -41,8 +45,7 @@ export interface MailJob {
   to?: string
 }
 
-/** Seconds an invited person has for a first password. */
-const WELCOME_LIFETIME = 7 * 86_400
+const HOUR = 3600
 
 /** Sends one mail. A user that is gone by now gets none. */
 export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<void> {
@@ -89,10 +92,16 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
         expires: settings.reset_link_lifetime,
       }
     case 'welcome':
+    case 'invitation': {
+      const made = await mintInvitation(out.db, tenant.id, { invitationId: job.invitationId!, number: job.number! })
+      if (!made) return undefined
+      const { token, code, expires } = made
       return {
-        link: `${issuer}/reset-password?token=${await mint('reset_password', WELCOME_LIFETIME)}`,
-        expires: WELCOME_LIFETIME,
+        link: `${issuer}/invitation?token=${token}`,
+        expires: Math.ceil(expires / HOUR) * HOUR,
+        ...(job.template === 'invitation' && { code }),
       }
+    }
     case 'enrol-mfa':
       return { link: `${issuer}/` }
     case 'magic-link': {

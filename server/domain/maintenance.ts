@@ -17,6 +17,7 @@ const rules: { table: string; where: string }[] = [
   { table: 'login_counters', where: `expires_at < now()` },
   // Kept a while after their end, so that their owner can look back.
   { table: 'api_keys', where: `least(revoked_at, expires_at) < now() - interval '90 days'` },
+  { table: 'invitations', where: `coalesce(accepted_at, revoked_at, expires_at) < now() - interval '90 days'` },
   { table: 'devices', where: `last_used_at < now() - interval '400 days'` },
   // Jobs that were tried to the end and failed; kept a while for whoever looks for the reason.
   { table: 'graphile_worker._private_jobs', where: `attempts >= max_attempts and run_at < now() - interval '7 days'` },

@@ -8,7 +8,7 @@ import * as sessions from './sessions.ts'
 import * as webhooks from './webhooks.ts'
 
 /** Second factors that the proof of the mailbox does not stand for. */
-const isGuarded = (ctx: Context, proof: Proof) =>
+export const isGuarded = (ctx: Context, proof: Proof) =>
   proof.user.factors.some((f) => f !== 'email' && f !== 'backup_codes') && owesSecondFactor(ctx, proof)
 
 /**

@@ -67,6 +67,21 @@ export const definitions = {
   ),
   email_link_lifetime: define(integer({ minimum: 300, maximum: 604_800 }), 86_400, 'Seconds a verification link lives'),
   reset_link_lifetime: define(integer({ minimum: 300, maximum: 86_400 }), 3600, 'Seconds a password reset link lives'),
+  user_invitations: define(
+    oneOf(['never', 'registration', 'always']),
+    'registration',
+    'Whether people without `invitations:write` may invite others (with the default role only): never, while registration is open, always',
+  ),
+  invitation_lifetime: define(
+    integer({ minimum: 3600, maximum: 7_776_000 }),
+    604_800,
+    'Seconds an invitation can be accepted',
+  ),
+  invitations_per_day: define(
+    integer({ minimum: 1, maximum: 100_000 }),
+    100,
+    'Invitations one person may send a day, those sent again included',
+  ),
   key_rotation_days: define(
     integer({ minimum: 0, maximum: 3650 }),
     90,

@@ -1,9 +1,12 @@
 /** People as their administrators see and change them. Nobody changes a person who may do more than they may. */
 import { fail } from '../kernel/errors.ts'
+import { person } from './attempts.ts'
 import { assertHolds, assertMayManage, keepingSuperAdmin, permissionsOf } from './authority.ts'
 import type { Context, UserRow } from './context.ts'
 import * as deletion from './deletion.ts'
 import { ROLE } from './ids.ts'
+import { isTaken } from './invitations/accept.ts'
+import * as invitations from './invitations.ts'
 import { forgiveFailures } from './login.ts'
 import * as passwords from './passwords.ts'
 import { personOf } from './roles/members.ts'
@@ -65,14 +68,19 @@ export async function create(ctx: Context, input: NewPerson, hash: string | unde
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   if (Object.keys(given).length > 0) await row(ctx, user.id).update(given)
   if (input.attributes) await users.mergeAttributes(ctx, user.id, input.attributes, 'administrator')
-  if (input.invite) invite(ctx, user.id)
+  if (input.invite) await invitations.toAccount(ctx, user)
   return get(ctx, user.id)
 }
 
-/** Mails a link by which the person chooses a first password. */
-export function invite(ctx: Context, userId: string): void {
-  ctx.event('user.invited', { userId })
-  ctx.job('mail', { template: 'welcome', userId, locales: ctx.request.locales })
+/** Mails a link to choose a first password. CONFLICT for who can sign in already, or may not. */
+export async function invite(ctx: Context, id: string): Promise<void> {
+  const user = await person(ctx, id)
+  if (!user) throw fail('NOT_FOUND', 'No such user')
+  await assertMayManage(ctx, id)
+  if (user.status !== 'active') throw fail('CONFLICT', 'This account is disabled')
+  if (await isTaken(ctx, user))
+    throw fail('CONFLICT', 'This account has its owner already. Mail a link to choose a new password')
+  await invitations.toAccount(ctx, user)
 }
 
 export interface PersonChange extends users.ProfileChange {

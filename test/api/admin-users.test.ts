@@ -38,12 +38,12 @@ describe('administration of users', () => {
       status: 'active',
     })
     expect(made.body.attributes).to.deep.equal({ team: 'ops' })
-    const mail = await app.smtp.waitFor('carla@example.com', /reset-password\?token=/)
-    const token = new URL(mail.link('reset-password')).searchParams.get('token')
-    const reset = { token, new_password: 'Another-Good-One-42' }
-    expect((await app.call('POST', '/v1/auth/reset-password', { body: reset })).status).to.equal(200)
+    const mail = await app.smtp.waitFor('carla@example.com', /invitation\?token=/)
+    const token = new URL(mail.link('invitation')).searchParams.get('token')
+    const choice = { token, password: 'Another-Good-One-42' }
+    expect((await app.call('POST', '/v1/invitations/public/accept', { body: choice })).status).to.equal(200)
     expect((await login('carla@example.com', 'Another-Good-One-42')).status).to.equal(200)
-    expect(await typesOf(made.body.id)).to.include.members(['user.created', 'user.invited', 'email.verified'])
+    expect(await typesOf(made.body.id)).to.include.members(['user.created', 'invitation.created', 'email.verified'])
     expectProblem(await app.call('POST', '/v1/users', { token: anna.accessToken, body }), 409, 'CONFLICT')
   })
 
@@ -203,7 +203,7 @@ describe('administration of users', () => {
     expect(made.status, JSON.stringify(made.body)).to.equal(201)
     expect(made.body.data).to.include({ firstName: 'Nia', email: 'new@acme.example' })
     expect((await app.db('users').where({ id: made.body.data.id }).first()).tenant_id).to.equal(acme.id)
-    expect((await app.smtp.waitFor('new@acme.example', /token=/)).link('reset-password')).to.match(/\/t\/acme\//)
+    expect((await app.smtp.waitFor('new@acme.example', /token=/)).link('invitation')).to.match(/\/t\/acme\//)
     expectSsoFailure(await app.call('GET', '/api/admin/acme/users', { token: anna.accessToken }), 404, 'NOT_FOUND')
     expectSsoFailure(await app.call('GET', '/api/admin/nowhere/users', { token: root }), 404, 'NOT_FOUND')
     const { accessToken } = acme.boss

@@ -540,6 +540,13 @@ export const served: string[] = [
   'GET /v1/admin/users/export',
   'POST /v1/admin/users/import',
   'POST /v1/admin/users/import/csv',
+  'GET /v1/invitations',
+  'POST /v1/invitations',
+  'GET /v1/invitations/{id}',
+  'DELETE /v1/invitations/{id}',
+  'POST /v1/invitations/{id}/resend',
+  'POST /v1/invitations/public/validate',
+  'POST /v1/invitations/public/accept',
 ]
 
 /** Ours beyond the documents: may be bound. */
@@ -613,6 +620,8 @@ export const extensions: Record<string, Access> = {
   'POST /v1/users/{id}/lock': 'admin',
   'POST /v1/users/{id}/unlock': 'admin',
   'POST /v1/users/{id}/invite': 'admin',
+  'GET /v1/invitations/received': 'user',
+  'POST /v1/invitations/{id}/accept': 'user',
   'POST /api/admin/{realm}/users/{userId}/roles/realm/remove': 'admin',
   'GET /v1/webhooks/event-types': 'user',
   'POST /v1/webhooks/{id}/secret/rotate': 'user',

@@ -7,6 +7,7 @@ import { walkAdmin } from './walk-admin.ts'
 import { walkBulk } from './walk-bulk.ts'
 import { walkClients } from './walk-clients.ts'
 import { walkDevices } from './walk-devices.ts'
+import { walkInvitations } from './walk-invitations.ts'
 import { walkTenants } from './walk-tenants.ts'
 import { walkWebhooks } from './walk-webhooks.ts'
 
@@ -163,6 +164,8 @@ describe('examples of the documents', () => {
     await walkDevices(app, ok)
     await walkAdmin(app, ok)
     await walkClients(app, ok)
+    await walkInvitations(app, ok)
+    await fresh()
     await walkTenants(app, ok)
     await walkBulk(app, ok)
     await walkWebhooks(app, ok)

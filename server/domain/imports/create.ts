@@ -3,7 +3,7 @@ import { attributeProblem } from '../attribute-schema.ts'
 import type { Context } from '../context.ts'
 import { totpRow } from '../factors/totp.ts'
 import { newId, ROLE } from '../ids.ts'
-import { invite } from '../user-admin.ts'
+import { toNewAccounts } from '../invitations.ts'
 import { refuse, type Work } from './batch.ts'
 import { PROFILE } from './rows.ts'
 import type { Options } from './store.ts'
@@ -19,9 +19,13 @@ export async function create(ctx: Context, works: Work[], options: Options): Pro
   await insertCredentials(ctx, made)
   for (const [id, work] of made) {
     ctx.event('user.created', { userId: id, data: { email: work.email, import: work.importId } })
-    if (options.sendWelcome && !work.passwordHash && work.enabled !== false) invite(ctx, id)
     work.end('created', id)
   }
+  const waiting = made.filter(([, work]) => options.sendWelcome && !work.passwordHash && work.enabled !== false)
+  await toNewAccounts(
+    ctx,
+    waiting.map(([id, { email }]) => ({ id, email })),
+  )
 }
 
 function fitsSchema(ctx: Context, work: Work): boolean {
