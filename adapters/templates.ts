@@ -26,6 +26,9 @@ export interface MailData {
   ip?: string
   /** factor-changed: which and how, such as totp-added. */
   what?: string
+  /** client-approved, client-rejected: the app's key; why it was not approved, in an administrator's words. */
+  app?: string
+  reason?: string
   /** webhook-disabled: where it led, and why it ended. */
   host?: string
   why?: 'failing' | 'gone'
@@ -52,6 +55,9 @@ export const mailNames = [
   'welcome',
   'enrol-mfa',
   'webhook-disabled',
+  'client-request',
+  'client-approved',
+  'client-rejected',
 ] as const
 
 export type MailName = (typeof mailNames)[number]
@@ -75,6 +81,9 @@ const subjects: Record<MailName, string> = {
   welcome: 'welcome',
   'enrol-mfa': 'enrol',
   'webhook-disabled': 'webhook',
+  'client-request': 'clientRequest',
+  'client-approved': 'clientApproved',
+  'client-rejected': 'clientRejected',
 }
 
 const eta = new Eta({ views: fileURLToPath(new URL('../views/mail', import.meta.url)), cache: true, autoEscape: true })
@@ -91,6 +100,7 @@ export function renderMail(name: MailName, locale: string, data: MailData) {
     time: words.duration(data.expires ?? 0),
     provider: data.provider ?? '',
     host: data.host ?? '',
+    app: data.app ?? '',
   }
   const colors = mailColors(data.branding)
   const subject = words.t(`${key}.subject`, vars)

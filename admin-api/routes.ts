@@ -3,6 +3,7 @@
 import * as impersonation from '../server/api/impersonation.ts'
 import { type Row, row } from '../server/kernel/surface.ts'
 import * as audit from './audit.ts'
+import * as clientRequests from './client-requests.ts'
 import * as clientRoles from './client-roles.ts'
 import * as clients from './clients.ts'
 import * as identityProviders from './identity-providers.ts'
@@ -197,6 +198,9 @@ ssoRows.push(
   row('GET', `${client}/roles/:roleName`, clientRoles.get, ofClient),
   row('PATCH', `${client}/roles/:roleName`, clientRoles.update, { ...ofClient, ...top }),
   row('DELETE', `${client}/roles/:roleName`, clientRoles.remove, { ...ofClient, ...top }),
+  row('GET', '/auth/admin/client-requests', clientRequests.list),
+  row('POST', '/auth/admin/client-requests/:id/approve', clientRequests.approve, top),
+  row('POST', '/auth/admin/client-requests/:id/reject', clientRequests.reject, top),
   row('GET', '/auth/clients', clients.list),
   row('GET', '/auth/clients/:clientKey', clients.get, which),
   row('PUT', '/auth/clients/:clientKey', clients.update, { ...which, ...top }),

@@ -4,6 +4,7 @@ import type { OidcPort, Outside } from '../server/domain/context.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { accountRoutes } from './account/routes.ts'
 import * as pages from './account-pages.ts'
+import * as clientSecret from './client-secret.ts'
 import { consent } from './consent.ts'
 import * as dev from './dev.ts'
 import * as flow from './flow.ts'
@@ -54,6 +55,8 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   get('/verify-email', pages.showVerifyEmail)
   post('/verify-email', pages.verifyEmail)
   post('/resend-verification', pages.resendVerification)
+  get('/client-secret', clientSecret.show)
+  post('/client-secret', clientSecret.take)
   get('/forgot-password', pages.showForgot)
   post('/forgot-password', pages.forgot)
   get('/reset-password', pages.showReset)

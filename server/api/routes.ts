@@ -3,6 +3,7 @@ import { type Row, row } from '../kernel/surface.ts'
 import * as account from './account.ts'
 import * as apiKeys from './api-keys.ts'
 import * as auth from './auth.ts'
+import * as clientRequests from './client-requests.ts'
 import * as devices from './devices.ts'
 import * as email from './email.ts'
 import * as history from './history.ts'
@@ -166,6 +167,10 @@ export const plainRows: Row[] = [
 ]
 
 export const ssoRows: Row[] = [
+  row('POST', '/auth/client-requests', clientRequests.submit, { status: 201 }),
+  row('GET', '/auth/client-requests/:clientKey/status', clientRequests.look),
+  row('POST', '/auth/client-requests/secret', clientRequests.takeSecret),
+  row('GET', '/auth/clients/:clientKey/config', clientRequests.config),
   row('POST', '/api/auth/refresh', auth.refresh),
   row('POST', '/api/auth/logout', auth.signOut),
   row('GET', '/api/account/sessions', sessions.list),

@@ -1,6 +1,7 @@
 /** Mails as jobs. A job mints the secret it mails, so no raw secret rests in the queue. */
 import type { Mailer } from '../../adapters/mail.ts'
 import { type MailName, renderMail } from '../../adapters/templates.ts'
+import * as handover from './clients/handover.ts'
 import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { UNDO_LIFETIME } from './email-change.ts'
@@ -29,6 +30,10 @@ export interface MailJob {
   /** webhook-disabled: where it led, and why it ended. */
   host?: string
   why?: 'failing' | 'gone'
+  /** client-approved, client-rejected: the app's key, its client where it has a secret to fetch, why not. */
+  app?: string
+  client?: string
+  reason?: string
   /** locked: how long, in seconds. */
   seconds?: number
   /** identity-linked, identity-unlinked: its name. */
@@ -126,6 +131,15 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
         expires: UNDO_LIFETIME,
         at: new Date(),
       }
+    }
+    case 'client-request':
+    case 'client-rejected':
+      return { link: `${issuer}/`, ...(job.app && { app: job.app }), ...(job.reason && { reason: job.reason }) }
+    case 'client-approved': {
+      const app = job.app!
+      if (!job.client) return { link: `${issuer}/auth/clients/${app}/config`, app }
+      const token = await handover.mint(out.db, tenant.id, job.client)
+      return { link: `${issuer}/client-secret?token=${token}`, app, expires: handover.LIFETIME }
     }
     case 'account-deleted':
       return { link: `${issuer}/`, at: new Date(), ...(job.ip && { ip: job.ip }) }

@@ -13,6 +13,10 @@ const rules: { table: string; where: string }[] = [
   { table: 'sessions', where: `expires_at < now() - interval '30 days'` },
   { table: 'secrets', where: `expires_at < now() - interval '${DAY}'` },
   { table: 'login_attempts', where: `expires_at < now() - interval '1 hour'` },
+  {
+    table: 'client_requests',
+    where: `coalesce(decided_at, created_at) < now() - interval '180 days' and status <> 'approved'`,
+  },
   { table: 'initial_access_tokens', where: `expires_at < now() - interval '30 days'` },
   { table: 'login_counters', where: `expires_at < now()` },
   // Kept a while after their end, so that their owner can look back.

@@ -88,7 +88,8 @@ function checkSaid(metadata: ClientMetadata): void {
       throw fail('VALIDATION_ERROR', `${name}: must be an https address`)
 }
 
-function mayLeadTo(uri: string, native: boolean): boolean {
+/** Whether people may be sent there by an app that nobody looked at. */
+export function mayLeadTo(uri: string, native: boolean): boolean {
   const url = URL.parse(uri)
   if (!url || url.username || url.password || uri.includes('#')) return false
   if (url.protocol === 'https:') return true

@@ -13,6 +13,7 @@ export type Purpose =
   | 'social_login'
   | 'change_email'
   | 'undo_email'
+  | 'client_secret'
 
 export interface NewSecret {
   tenantId: string

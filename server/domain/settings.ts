@@ -92,6 +92,7 @@ export const definitions = {
     [] as string[],
     'Browser origins that may call the API',
   ),
+  client_requests_enabled: define(boolean(), true, 'Anybody may ask for an app, which an administrator approves', true),
   dynamic_registration: define(
     oneOf(['off', 'token', 'open']),
     'off',

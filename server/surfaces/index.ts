@@ -14,5 +14,5 @@ const failuresOf = { sso: sso([]), oauth: oauth([]), other: plain([]) }
 /** How a failure is spelled where no row of a surface was met, such as at an unknown path. */
 export function surfaceOf(path: string): Pick<Surface, 'fail'> {
   if (/^\/oauth\/register(\/|$)/.test(path)) return failuresOf.oauth
-  return /^\/(api(\/|$)|auth\/client)/.test(path) ? failuresOf.sso : failuresOf.other
+  return /^\/(api(\/|$)|auth\/(admin\/)?client)/.test(path) ? failuresOf.sso : failuresOf.other
 }

@@ -157,6 +157,8 @@ export const samples: Record<string, Record<string, unknown>> = {
     resent: true,
     links: { mailbox: '/dev/mailbox' },
   },
+  'client-secret': { token: 'abc' },
+  'client-secret.shown': { clientId: 'my-app', clientSecret: 'IcBarsljspDHBqYPejHFrNLjH2_iFIYZ_Sjl_DegZrs' },
   'verify-email': { email: account.email, token: 'abc' },
   'verify-email-done': { email: account.email, client, links: { next: '/go' } },
   'forgot-password': { links },

@@ -11,6 +11,7 @@ export async function walkClients(app: TestApp, ok: Ok): Promise<void> {
   await walkRoles(go)
   await walkServiceAccount(go)
   await walkRegistration(app, go, ok)
+  await walkRequests(app, go, ok)
 }
 
 type Go = (method: string, path: string, body?: unknown) => Promise<any>
@@ -67,4 +68,22 @@ async function walkRegistration(app: TestApp, go: Go, ok: Ok): Promise<void> {
   const gone = await app.call('DELETE', at, { token })
   if (gone.status !== 204) throw new Error(`DELETE ${at} answered ${gone.status}`)
   await go('DELETE', `/v1/admin/initial-access-tokens/${made.id}`)
+}
+
+async function walkRequests(app: TestApp, go: Go, ok: Ok): Promise<void> {
+  const ask = async (clientKey: string) => {
+    const developerEmail = `${clientKey}@example.com`
+    const body = { name: 'Asked for', clientKey, callbackUrl: 'https://asked.example.com/cb', developerEmail }
+    return (await ok('POST', '/auth/client-requests', { body })).data.request.id
+  }
+  const at = '/auth/admin/client-requests'
+  const [wanted, unwanted] = [await ask('wanted'), await ask('unwanted')]
+  await go('GET', at)
+  await go('POST', `${at}/${wanted}/approve`, {})
+  await go('POST', `${at}/${unwanted}/reject`, { reason: 'No' })
+  await ok('GET', '/auth/client-requests/unwanted/status', {})
+  await ok('GET', '/auth/clients/wanted/config', {})
+  const mail = await app.smtp.waitFor('wanted@example.com', /client-secret/)
+  const token = new URL(mail.link('client-secret')).searchParams.get('token')
+  await ok('POST', '/auth/client-requests/secret', { body: { token } })
 }
