@@ -1,10 +1,9 @@
 /** Deciding about apps that ask for approval. */
+import { OrganizationSupport } from '../server/api/client-requests.ts'
 import { pageInput, pageOf } from '../server/api/shapes.ts'
 import * as requests from '../server/domain/client-requests.ts'
 import { operation } from '../server/domain/context.ts'
 import {
-  array,
-  boolean,
   email,
   instant,
   nullable,
@@ -30,12 +29,7 @@ const ClientRequest = resource('ClientRequest', {
   developerName: nullable(string()),
   framework: nullable(string()),
   purpose: nullable(string()),
-  organizationSupport: object({
-    enabled: boolean(),
-    model: nullable(string()),
-    features: array(string()),
-    onboardingFlow: nullable(string()),
-  }),
+  organizationSupport: OrganizationSupport,
   status: oneOf(['pending', 'approved', 'rejected']),
   reason: nullable(string()),
   createdAt: instant(),

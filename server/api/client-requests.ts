@@ -22,7 +22,7 @@ const looking = { name: 'client-request-status', count: 120, seconds: 60 }
 const clientKey = text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$', description: 'Becomes the client_id' })
 const word = text(50, { pattern: '^[a-z][a-z0-9_-]*$' })
 const status = oneOf(['pending', 'approved', 'rejected'])
-const OrganizationSupport = object({
+export const OrganizationSupport = object({
   enabled: boolean(),
   model: nullable(string()),
   features: array(string()),

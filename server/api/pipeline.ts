@@ -43,7 +43,14 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
 }
 
 /** Events after which some token no longer stands. */
-const TAKES_AWAY = new Set(['session.ended', 'consent.revoked', 'token.revoked', 'user.deleted', 'tenant.user_moved'])
+const TAKES_AWAY = new Set([
+  'session.ended',
+  'consent.revoked',
+  'token.revoked',
+  'user.deleted',
+  'tenant.user_moved',
+  'client.deleted',
+])
 
 /** Runs fn in a transaction; events and jobs are committed with what it wrote. */
 export async function transact<T>(ctx: Context & Pending, fn: (ctx: Context & Pending) => Promise<T>): Promise<T> {
