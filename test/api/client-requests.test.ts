@@ -245,6 +245,7 @@ describe('apps that ask for approval', () => {
     await eventually(async () => expectSsoFailure(await ask(), 403, 'ACCESS_DENIED'))
     expect((await decide(first.id, 'approve')).status).to.equal(200)
     await set(true)
+    await eventually(async () => expect((await ask()).status).to.equal(201))
   })
 
   it('go with the client', async () => {
