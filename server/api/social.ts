@@ -6,7 +6,7 @@ import * as identities from '../domain/identities.ts'
 import * as providers from '../domain/identity-providers.ts'
 import * as social from '../domain/social-login.ts'
 import { array, either, integer, nothing, object, oneOf, optional, resource, string, text } from '../kernel/schema.ts'
-import { answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
+import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
 
 const tag = 'Social login'
 const COOKIE = 'gh_social'
@@ -103,7 +103,7 @@ export const callback = operation({
     user: optional(text(4096, { description: "Apple's name of the person" })),
     binding: optional(text(512)),
   }),
-  output: either(LoginResult, MfaRequired, Linked),
+  output: either(LoginResult, MfaRequired, ActionsRequired, Linked),
   async prepare(ctx, { provider, via, binding, ...answer }): Promise<Found> {
     const stored = await social.look(ctx, provider, answer.state)
     const query = new URLSearchParams()
