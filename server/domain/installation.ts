@@ -56,7 +56,8 @@ async function bringPermissions(trx: Knex.Transaction): Promise<void> {
        and (select count(*) from permissions p where p.tenant_id = t.id and p.system and p.name = any(?)) < ?`,
     [Object.keys(permissions), Object.keys(permissions).length],
   )
-  for (const { id } of rows) await tenants.seedPermissions(trx, id)
+  const ids: string[] = rows.map(({ id }: { id: string }) => id)
+  for (let at = 0; at < ids.length; at += 500) await tenants.seedPermissions(trx, ids.slice(at, at + 500))
 }
 
 async function checkSecretKey(trx: Knex.Transaction, sealing: Sealing): Promise<void> {
