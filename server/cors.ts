@@ -2,9 +2,9 @@
 import type { Context as KoaContext } from 'koa'
 
 const METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE'
-const HEADERS = 'authorization, content-type, if-match, if-none-match, accept-language, x-device-token'
+const HEADERS = 'authorization, content-type, if-match, if-none-match, idempotency-key, accept-language, x-device-token'
 const EXPOSED =
-  'RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, WWW-Authenticate, X-Request-Id, ETag, Location'
+  'Idempotency-Replayed, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, WWW-Authenticate, X-Request-Id, ETag, Location'
 
 export async function cors(koa: KoaContext, next: () => Promise<void>): Promise<void> {
   koa.vary('Origin')

@@ -8,6 +8,7 @@ import type { Context, OidcPort, Outside } from '../domain/context.ts'
 import { deviceToken } from '../domain/devices.ts'
 import type { Tenant } from '../domain/directory.ts'
 import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
+import * as idempotency from '../domain/idempotency.ts'
 import { DEFAULT_TENANT } from '../domain/ids.ts'
 import { tooWeak } from '../domain/recent.ts'
 import { registrationTokenOf } from '../domain/registration/tokens.ts'
@@ -114,6 +115,10 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
       const result = await transact(ctx, entered)
       authenticate.forget(ctx)
       return result
+    },
+    recall: async (ctx, use) => (ctx.actor ? idempotency.recall(ctx, use) : undefined),
+    remember: async (ctx, use, kept) => {
+      if (ctx.actor && ctx.reply.cookies.length === 0) await idempotency.remember(ctx, use, kept)
     },
     reply: (ctx) => ctx.reply,
     failure: (error, koa) => toFailure(out, error, koa),

@@ -32,6 +32,7 @@ const rules: { table: string; where: string }[] = [
   { table: 'imports', where: `finished_at < now() - interval '30 days'` },
   // Uploads whose process came to an end.
   { table: 'imports', where: `status = 'receiving' and updated_at < now() - interval '${DAY}'` },
+  { table: 'idempotency_keys', where: `expires_at < now()` },
   { table: 'mailbox', where: `created_at < now() - interval '7 days'` },
 ]
 /** Grants whose session ended and that no refresh token stands on. */

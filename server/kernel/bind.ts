@@ -5,6 +5,7 @@ import { readForm, readJson, refuseNul } from './body.ts'
 import { stream } from './download.ts'
 import { type Failure, fail } from './errors.ts'
 import { assertMatch, etagOf, names } from './etag.ts'
+import { type Kept, type Use, useOf } from './idempotency.ts'
 import type { Auth, Limit, Operation } from './operation.ts'
 import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
 import { type Upload, uploadOf } from './upload.ts'
@@ -38,6 +39,9 @@ export interface Kernel<C> {
   self(ctx: C): string | undefined
   /** Runs fn in a transaction and commits its events and jobs with it. */
   within<T>(ctx: C, effect: Operation['effect'], fn: (ctx: C) => Promise<T>): Promise<T>
+  /** The answer that was kept for this use; undefined for nobody in particular, and for the first. Within the transaction. */
+  recall(ctx: C, use: Use): Promise<Kept | undefined>
+  remember(ctx: C, use: Use, kept: Kept): Promise<void>
   /** What the answer carries besides its body. */
   reply(ctx: C): Reply
   /** Any thrown value as a Failure. */
@@ -54,6 +58,10 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
   const decode = decoder(surface, op.input)
   const encode = encoder(surface, op.output)
   const isPage = Boolean((op.output as Json).page)
+  const bodyOf = (result: unknown) => {
+    const body = encode(result)
+    return surface.ok(isPage ? named(surface, body, row.as ?? 'items') : body)
+  }
 
   return async (koa) => {
     // Answers are of one person, many with tokens in them (RFC 6749 5.1).
@@ -69,13 +77,24 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
       const input = { ...decode(raw), ...row.fixed, ...(row.self && { [row.self]: self }) }
       if (upload) kernel.unhurried(koa)
       const prepared = await op.prepare?.(ctx, input, upload as Upload)
+      const use = useOf(koa.get('idempotency-key'), row, raw)
       let version: string | undefined
+      let kept: Kept | undefined
       const result = await kernel.within(ctx, op.effect, async (inner) => {
+        kept = use && (await kernel.recall(inner, use))
+        if (kept) return undefined
         if (op.version && op.effect === 'write') assertMatch(koa.get('if-match'), await op.version(inner, input, true))
         const value = await op.run(inner, input, prepared)
         if (op.version && row.method !== 'DELETE') version = await op.version(inner, input, false)
+        if (use)
+          await kernel.remember(inner, use, {
+            status: row.status!,
+            body: bodyOf(value),
+            etag: version && etagOf(version),
+          })
         return value
       })
+      if (kept) return repeat(koa, kept)
       if (version !== undefined) koa.set('ETag', etagOf(version))
       if (version !== undefined && row.method === 'GET' && names(koa.get('if-none-match'), etagOf(version))) {
         koa.status = 304
@@ -89,13 +108,19 @@ export function handler<C>(kernel: Kernel<C>, surface: Surface, row: Row): Middl
       }
       koa.status = accepted ? 202 : (row.status ?? 200)
       if (result instanceof Readable) return stream(koa, result)
-      const body = encode(result)
-      koa.body = surface.ok(isPage ? named(surface, body, row.as ?? 'items') : body)
+      koa.body = bodyOf(result)
     } catch (error) {
       if (op.upload) abandon(koa)
       sendFailure(koa, surface, kernel.failure(error, koa))
     }
   }
+}
+
+function repeat(koa: KoaContext, { status, body, etag }: Kept): void {
+  koa.set('Idempotency-Replayed', 'true')
+  if (etag !== undefined) koa.set('ETag', etag)
+  koa.status = status
+  koa.body = body
 }
 
 /** Whether input beside the path comes in the query. */

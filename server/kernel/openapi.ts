@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document of a surface, from the same values that serve it. */
 import { rowInput, takesQuery } from './bind.ts'
 import { statusOf } from './errors.ts'
+import { takesIdempotencyKey } from './idempotency.ts'
 import { permissionOf } from './operation.ts'
 import { type Json, type Row, type Surface, wire } from './surface.ts'
 
@@ -91,6 +92,7 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
             schema: refer(schema),
           }))
         : []),
+      ...(isKept(row) ? [idempotencyKey] : []),
     ],
     ...(!asQuery &&
       rest.length > 0 && {
@@ -154,6 +156,7 @@ function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json
   if (op.auth !== 'anyone' || row.permission) codes.add('UNAUTHORIZED').add('ACCESS_DENIED')
   if (op.limit) codes.add('RATE_LIMITED')
   if (op.version && op.effect === 'write') codes.add('PRECONDITION_FAILED')
+  if (isKept(row)) codes.add('CONFLICT').add('IDEMPOTENCY_KEY_REUSED')
   codes.add('UNAVAILABLE')
   const byStatus: Record<number, string[]> = {}
   for (const code of codes) {
@@ -166,6 +169,17 @@ function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json
       { description: list.join(', '), content: { [surface.failType]: { schema: refer(surface.failSchema) } } },
     ]),
   )
+}
+
+/** Answers to nobody in particular are not kept. */
+const isKept = (row: Row) => takesIdempotencyKey(row) && (row.op.auth !== 'anyone' || row.permission !== undefined)
+
+const idempotencyKey = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  schema: { type: 'string', minLength: 1, maxLength: 255 },
+  description: 'Sent again within a day, it brings the same answer and makes nothing twice',
 }
 
 const limitHeaders = {

@@ -120,6 +120,7 @@ export const eventTypes: string[] = [
   'user.email_changed',
   'user.enabled',
   'user.erased',
+  'user.invited',
   'user.locked',
   'user.moved_away',
   'user.moved_here',
