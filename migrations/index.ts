@@ -13,8 +13,8 @@ import * as imports from './0010_imports.ts'
 import * as clients from './0011_clients.ts'
 import * as tenants from './0012_tenants.ts'
 import * as auditTree from './0013_audit_tree.ts'
-import * as requiredActions from './0015_required_actions.ts'
 import * as idempotency from './0014_idempotency.ts'
+import * as requiredActions from './0015_required_actions.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,

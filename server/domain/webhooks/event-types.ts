@@ -120,7 +120,6 @@ export const eventTypes: string[] = [
   'user.email_changed',
   'user.enabled',
   'user.erased',
-  'user.invited',
   'user.locked',
   'user.moved_away',
   'user.moved_here',
