@@ -116,6 +116,9 @@ const passwordErrors: Record<string, string> = {
   reused: 'password.error.reused',
 }
 
+/** The message that says why a password is refused; `weakness` as in server/domain/password-policy.ts. */
+export const passwordMessage = (weakness: string): string => passwordErrors[weakness] ?? 'password.error.weak'
+
 /** Field errors of a failure the person can mend, or undefined. Keys and words are the catalogue's. */
 export function fieldErrors(
   failure: unknown,
@@ -141,7 +144,7 @@ export function fieldErrors(
     case 'WEAK_PASSWORD':
       return {
         errors: {
-          [passwordField]: passwordErrors[details?.[0]?.message ?? ''] ?? 'password.error.weak',
+          [passwordField]: passwordMessage(details?.[0]?.message ?? ''),
         },
       }
     default:

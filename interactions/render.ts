@@ -65,7 +65,7 @@ export function render(ctx: Context, view: string, data: object = {}): void {
   const page: Page = ctx.state.page
   const nonce = randomBytes(16).toString('base64url')
   const html = (page.development ? uncached : eta).render(`/${view}`, { ...data, ...pageContext(ctx, page, nonce) })
-  ctx.set('Content-Security-Policy', policy(view, nonce, 'passkey' in data && Boolean(data.passkey)))
+  ctx.set('Content-Security-Policy', policy(view, nonce, asks(data)))
   ctx.set({
     'Cache-Control': 'no-store',
     'Permissions-Policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
@@ -78,11 +78,14 @@ export function render(ctx: Context, view: string, data: object = {}): void {
   ctx.body = html
 }
 
-function policy(view: string, nonce: string, passkey: boolean): string {
+/** Pages with a passkey's button or a password's meter: their scripts ask us. */
+const asks = (data: { passkey?: unknown; rules?: unknown }) => Boolean(data.passkey || data.rules)
+
+function policy(view: string, nonce: string, asks: boolean): string {
   // These two show style attributes that are not ours: swagger-ui's, and a mail's in its sandboxed frame.
   const anyStyle = view === 'docs' || view === 'mailbox-mail'
   // A passkey's challenge is fetched when it is needed, so that showing a page writes nothing.
-  const fetches = passkey || view === 'docs' || view === 'demo'
+  const fetches = asks || view === 'docs' || view === 'demo'
   return [
     "default-src 'none'",
     `script-src 'nonce-${nonce}'`,

@@ -15,6 +15,7 @@ import * as mfa from './mfa.ts'
 import * as enrolment from './mfa-enrol.ts'
 import { type PageHandler, page } from './page.ts'
 import * as passkey from './passkey.ts'
+import { rate } from './password-meter.ts'
 import { register, showRegister } from './registration.ts'
 import * as requiredActions from './required-actions.ts'
 import * as social from './social.ts'
@@ -42,6 +43,7 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   get('/interaction/:uid/social/:provider', step(social.go))
   get('/interaction/:uid/social/:provider/back', step(social.back))
   get('/branding/logo/:hash', branding.logo)
+  post('/password-meter', rate)
 
   get('/magic-link', magicLink.open)
   post('/magic-link', magicLink.take(providers))

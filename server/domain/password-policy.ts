@@ -50,6 +50,17 @@ export function weaknesses({ tenant }: { tenant: Tenant }, password: string, abo
   return found
 }
 
+/** For a meter: zxcvbn's score, 0 (guessed at once) to 4, and why the password would be refused, if it would. */
+export function strength(
+  ctx: { tenant: Tenant },
+  password: string,
+  about: About,
+): { score: number; weakness: Weakness | undefined } {
+  const [weakness] = weaknesses(ctx, password, about)
+  const estimated = score(password, contextOf(ctx.tenant, about))
+  return { score: weakness ? Math.min(estimated, 1) : estimated, weakness }
+}
+
 const letters = (text: string) =>
   text
     .normalize('NFKC')

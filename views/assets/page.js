@@ -32,6 +32,37 @@ for (const list of document.querySelectorAll('[data-rules]')) {
   })
 }
 
+// The server estimates; what is typed goes nowhere else, and only after a pause.
+for (const place of document.querySelectorAll('[data-meter]')) {
+  const input = document.getElementById(place.dataset.meter)
+  const [meter, words] = place.children
+  let waiting
+  let asked = 0
+  const ask = async () => {
+    const turn = ++asked
+    const form = new FormData(input.form)
+    const body = new URLSearchParams({ typed: input.value })
+    for (const name of ['_csrf', 'email', 'given_name', 'family_name'])
+      if (form.get(name)) body.set(name, form.get(name))
+    const answer = await fetch(place.dataset.ask, {
+      method: 'POST',
+      headers: { accept: 'application/json', 'accept-language': document.documentElement.lang },
+      body,
+    })
+    if (turn !== asked) return
+    place.hidden = !answer.ok || input.value === ''
+    if (!answer.ok) return
+    const { score, text } = await answer.json()
+    meter.value = score
+    words.textContent = text
+  }
+  input.addEventListener('input', () => {
+    clearTimeout(waiting)
+    if (input.value === '') place.hidden = true
+    else waiting = setTimeout(() => ask().catch(() => {}), 350)
+  })
+}
+
 for (const form of document.querySelectorAll('form[data-once]')) {
   let sent = 0
   form.addEventListener('submit', (event) => {
