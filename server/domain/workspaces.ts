@@ -2,6 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
+import { managedWith } from './memberships/lists.ts'
 import * as memberships from './memberships.ts'
 import * as organizations from './organizations.ts'
 import { like } from './permissions.ts'
@@ -72,7 +73,7 @@ export async function list(
     found.where((either) =>
       either
         .whereIn('id', members(ctx).where({ 'w.user_id': actor!.userId }).select('w.workspace_id'))
-        .orWhereIn('organization_id', memberships.managedWith(ctx, actor!.userId!, 'workspaces:manage')),
+        .orWhereIn('organization_id', managedWith(ctx, actor!.userId!, 'workspaces:manage')),
     )
   const [rows, [counted]] = await Promise.all([
     found.clone().orderBy('name').orderBy('id').limit(page.limit).offset(page.offset),
