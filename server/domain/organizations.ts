@@ -66,7 +66,7 @@ export async function enter(ctx: Context, id: string, lock = false): Promise<Org
   const row = await byId(ctx, id, lock)
   // Whoever waited for the lock may have lost what they held.
   memberships.assertInside(ctx, lock ? ((await permissionsIn(ctx, id)) ?? new Set()) : seen)
-  if (row.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
+  if (ctx.inside && row.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
     throw fail('ACCESS_DENIED', 'This organization is suspended')
   return row
 }

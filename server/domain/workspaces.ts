@@ -54,7 +54,7 @@ export async function enter(ctx: Context, id: string): Promise<WorkspaceRow> {
   if (!held || !sees) throw fail('NOT_FOUND', 'No such workspace')
   const organization = await organizations.byId(ctx, row.organization_id)
   memberships.assertInside(ctx, mine?.role === 'admin' ? new Set([...held, 'workspaces:manage']) : held)
-  if (organization.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
+  if (ctx.inside && organization.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
     throw fail('ACCESS_DENIED', 'This organization is suspended')
   return row
 }

@@ -168,6 +168,10 @@ describe('organizations', () => {
     expect(found.body.data.map(({ id }: any) => id)).to.deep.equal([acme.id])
     expect((await call(admin, 'PUT', `/organizations/${acme.id}`, { status: 'suspended' })).status).to.equal(200)
     expect((await call(olga, 'PUT', `/organizations/${acme.id}`, { name: 'Free' })).status).to.equal(403)
+    expect((await call(olga, 'GET', `/organizations/${acme.id}`)).body.data).to.include({
+      name: 'Suspended Ltd',
+      status: 'suspended',
+    })
     expect((await call(admin, 'GET', '/organizations?status=suspended')).body.pagination.total).to.equal(1)
     expect((await call(admin, 'POST', '/onboarding/admin/provision', { name: 'P' })).status).to.equal(403)
     const root = await app.admin()
