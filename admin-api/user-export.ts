@@ -16,7 +16,7 @@ import {
   string,
   uuid,
 } from '../server/kernel/schema.ts'
-import { filters, roleIdsOf } from './users.ts'
+import { filters, idsOf } from './users.ts'
 
 const ExportedUser = resource('ExportedUser', {
   id: uuid(),
@@ -51,7 +51,7 @@ export const exportAll = operation({
   input: object({ format: optional(oneOf(FORMATS, { default: 'json' })), ...filters }),
   output: object({ users: array(ExportedUser) }),
   downloads: ['text/csv', 'application/x-ndjson'],
-  async run(ctx, { format = 'json', role, ...filter }): Promise<any> {
-    return exportUsers(ctx, format, { ...filter, roleIds: await roleIdsOf(ctx, role) })
+  async run(ctx, { format = 'json', role, organization, ...filter }): Promise<any> {
+    return exportUsers(ctx, format, { ...filter, ...(await idsOf(ctx, { role, organization })) })
   },
 })

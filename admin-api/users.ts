@@ -2,6 +2,7 @@
 import { Done, done, Password, personNames } from '../server/api/shapes.ts'
 import { visible } from '../server/domain/attribute-schema.ts'
 import { type Context, operation } from '../server/domain/context.ts'
+import * as organizations from '../server/domain/organizations.ts'
 import { REQUIRED_ACTIONS } from '../server/domain/required-actions.ts'
 import * as roles from '../server/domain/roles.ts'
 import { list as listUsers, SORTS } from '../server/domain/user-admin/list.ts'
@@ -65,6 +66,7 @@ export const filters = {
   q: optional(text(200, { description: 'Beginning of the address, the name or the family name' })),
   status: optional(oneOf(['active', 'disabled', 'locked', 'deleted'])),
   role: optional(text(255, { description: 'id or name of a role held directly' })),
+  organization: optional(text(63, { description: 'id or slug of an organization they belong to' })),
   emailVerified: optional(boolean()),
   createdAfter: optional(instant()),
   createdBefore: optional(instant()),
@@ -107,16 +109,19 @@ export const list = operation({
     },
     { page: true },
   ),
-  async run(ctx, { limit = 50, offset = 0, sort: wanted, cursor, role, ...filter }) {
+  async run(ctx, { limit = 50, offset = 0, sort: wanted, cursor, role, organization, ...rest }) {
+    const filter = { ...rest, ...(await idsOf(ctx, { role, organization })) }
     const sort = wanted ?? (filter.lastLoginAfter || filter.lastLoginBefore ? '-last_login_at' : '-created_at')
-    const roleIds = await roleIdsOf(ctx, role)
-    const { items, ...rest } = await listUsers(ctx, { ...filter, roleIds }, { limit, offset, sort, cursor })
-    return { items: items.map(managedView), limit, offset, count: items.length, ...rest } as any
+    const { items, ...page } = await listUsers(ctx, filter, { limit, offset, sort, cursor })
+    return { items: items.map(managedView), limit, offset, count: items.length, ...page } as any
   },
 })
 
-export const roleIdsOf = async (ctx: Context, role: string | undefined) =>
-  role === undefined ? [] : [(await roles.find(ctx, role)).id]
+/** What filters name, by id. NOT_FOUND. */
+export const idsOf = async (ctx: Context, { role, organization }: { role?: string; organization?: string }) => ({
+  roleIds: role === undefined ? [] : [(await roles.find(ctx, role)).id],
+  organizationId: organization === undefined ? undefined : (await organizations.byKey(ctx, organization)).id,
+})
 
 export const get = operation({
   id: 'users.get',

@@ -1,6 +1,7 @@
 /** The caller's own profile. */
 import { visible } from '../domain/attribute-schema.ts'
 import { type Context, operation, type UserRow } from '../domain/context.ts'
+import { belongings } from '../domain/memberships/lists.ts'
 import * as users from '../domain/users.ts'
 import {
   anything,
@@ -54,7 +55,9 @@ const Profile = resource('Profile', {
   emailVerified: boolean(),
   provider: string({ description: 'Where the account came from: local, or an identity provider' }),
   metadata: record(anything()),
-  organizations: array(anything()),
+  organizations: array(resource('Belonging', { id: uuid(), name: string(), tenantId: string(), role: string() }), {
+    description: 'At most 200',
+  }),
   authorization: Authorization,
 })
 
@@ -64,6 +67,7 @@ async function profileOf(ctx: Context, user: UserRow) {
     .where({ tenant_id: ctx.tenant.id, user_id: user.id })
     .orderBy('created_at')
     .first('provider')
+  const organizations = await belongings(ctx, user.id)
   return {
     id: user.id,
     email: user.email,
@@ -72,10 +76,10 @@ async function profileOf(ctx: Context, user: UserRow) {
     emailVerified: user.email_verified_at !== null,
     provider: identity?.provider ?? 'local',
     metadata: visible(ctx.tenant.settings.user_attributes_schema, user.attributes),
-    organizations: [],
+    organizations: organizations.map(({ slug, ...rest }) => ({ ...rest, tenantId: slug })),
     authorization: {
       keycloakRoles: ctx.actor!.roles,
-      databaseRoles: [],
+      databaseRoles: [...new Set(organizations.map(({ role }) => role))],
       permissions: [...ctx.actor!.permissions].sort(),
     },
   }

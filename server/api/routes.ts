@@ -11,8 +11,10 @@ import * as identities from './identities.ts'
 import * as impersonation from './impersonation.ts'
 import * as invitations from './invitations.ts'
 import * as magicLink from './magic-link.ts'
+import * as memberships from './memberships.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
+import * as organizations from './organizations.ts'
 import * as otp from './otp.ts'
 import * as passkeys from './passkeys.ts'
 import * as password from './password.ts'
@@ -23,6 +25,7 @@ import * as sessions from './sessions.ts'
 import * as social from './social.ts'
 import * as ssoLogin from './sso-login.ts'
 import * as webhooks from './webhooks.ts'
+import * as workspaces from './workspaces.ts'
 
 /** RFC 7591 and 7592: apps register and manage themselves. */
 export const oauthRows: Row[] = [
@@ -232,4 +235,35 @@ v1Rows.push(
   row('POST', '/v1/invitations/{id}/accept', invitations.acceptReceived),
   row('POST', '/v1/invitations/public/validate', invitations.validate),
   row('POST', '/v1/invitations/public/accept', invitations.accept),
+)
+
+const made = { status: 201 }
+const ofMember = { names: { userId: 'user_id' } }
+ssoRows.push(
+  row('GET', '/api/organizations', organizations.list),
+  row('POST', '/api/organizations', organizations.create, made),
+  row('GET', '/api/organizations/:id', organizations.get),
+  row('PUT', '/api/organizations/:id', organizations.update),
+  row('DELETE', '/api/organizations/:id', organizations.remove),
+  row('GET', '/api/organizations/:id/stats', organizations.stats),
+  row('POST', '/api/organizations/:id/transfer', organizations.transfer),
+  row('POST', '/api/onboarding/create', organizations.onboard, made),
+  row('POST', '/api/onboarding/admin/provision', organizations.provision, { ...made, permission: 'realm:manage' }),
+  row('GET', '/api/organization-memberships', memberships.list),
+  row('POST', '/api/organization-memberships', memberships.create, made),
+  row('POST', '/api/organization-memberships/bulk-assign', memberships.bulkAssign),
+  row('GET', '/api/organization-memberships/stats/overview', memberships.overview),
+  row('GET', '/api/organization-memberships/user/:userId', memberships.ofUser, ofMember),
+  row('GET', '/api/organization-memberships/:id', memberships.get),
+  row('PUT', '/api/organization-memberships/:id', memberships.update),
+  row('DELETE', '/api/organization-memberships/:id', memberships.remove),
+  row('GET', '/api/workspaces', workspaces.list),
+  row('POST', '/api/workspaces', workspaces.create, made),
+  row('GET', '/api/workspaces/:id', workspaces.get),
+  row('PUT', '/api/workspaces/:id', workspaces.update),
+  row('DELETE', '/api/workspaces/:id', workspaces.remove),
+  row('GET', '/api/workspaces/:id/members', workspaces.members),
+  row('POST', '/api/workspaces/:id/members', workspaces.addMember, made),
+  row('PUT', '/api/workspaces/:id/members/:userId', workspaces.changeMember, ofMember),
+  row('DELETE', '/api/workspaces/:id/members/:userId', workspaces.removeMember, ofMember),
 )

@@ -6,6 +6,7 @@ import { Readable } from 'node:stream'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { visible } from './attribute-schema.ts'
 import type { Context } from './context.ts'
+import { belongings } from './memberships/lists.ts'
 
 const BATCH = 500
 
@@ -93,6 +94,17 @@ const sections: Section[] = [
     key: 'client',
   },
   {
+    name: 'memberships',
+    table: 'memberships',
+    columns: ['id', 'organization_id', 'role_id', 'created_at', 'updated_at'],
+  },
+  {
+    name: 'workspaces',
+    table: 'workspace_members',
+    columns: ['workspace_id', 'organization_id', 'role', 'created_at'],
+    key: 'workspace_id',
+  },
+  {
     name: 'events',
     table: 'events',
     columns: ['id', 'type', 'client_id', 'session_id', 'ip', 'user_agent', 'data', 'created_at'],
@@ -114,7 +126,8 @@ async function* written(ctx: Context, userId: string): AsyncGenerator<string> {
     .orderBy('r.name')
     .select('r.name', 'u.created_at')
   account.attributes = visible(ctx.tenant.settings.user_attributes_schema, account.attributes)
-  const head = { exported_at: new Date(), issuer: ctx.tenant.issuer, account, roles }
+  const organizations = await belongings({ db: ctx.out.db, tenant: ctx.tenant }, userId)
+  const head = { exported_at: new Date(), issuer: ctx.tenant.issuer, account, roles, organizations }
   yield JSON.stringify(head).slice(0, -1)
   for (const section of sections) {
     yield `,\n${JSON.stringify(section.name)}:[`

@@ -10,6 +10,7 @@ import type { Context, UserRow } from './context.ts'
 import { insertEvents } from './events.ts'
 import { newId, ROLE } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
+import { leaveAll } from './memberships/leaving.ts'
 import { assertOneself, assertRecent } from './recent.ts'
 import * as sessions from './sessions.ts'
 import { emailKey } from './users.ts'
@@ -44,6 +45,7 @@ export async function prepare(
 export async function remove(ctx: Context, user: UserRow, how: 'self' | 'administrator' = 'self'): Promise<void> {
   const mine = { tenant_id: ctx.tenant.id, user_id: user.id }
   await assertNotLast(ctx, user.id)
+  await leaveAll(ctx, user.id, how)
   const gone = await ctx
     .db('users')
     .where({ tenant_id: ctx.tenant.id, id: user.id })

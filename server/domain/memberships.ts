@@ -2,6 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { NIL, newId, ROLE } from './ids.ts'
+import { assertOwned } from './memberships/leaving.ts'
 import * as organizations from './organizations.ts'
 import { organizationPermissions, permissions } from './policy.ts'
 import * as roles from './roles.ts'
@@ -16,15 +17,7 @@ export interface MembershipRow {
   updated_at: Date
 }
 
-export interface MembershipView {
-  id: string
-  user: { id: string; email: string; name: string | null }
-  organization: { id: string; name: string; slug: string }
-  role: { id: string; name: string }
-  createdAt: Date
-}
-
-const of = (ctx: Context) => ctx.db('memberships').where({ 'memberships.tenant_id': ctx.tenant.id })
+export const of = (ctx: Context) => ctx.db('memberships').where({ 'memberships.tenant_id': ctx.tenant.id })
 
 export const find = (ctx: Context, organizationId: string, userId: string): Promise<MembershipRow | undefined> =>
   of(ctx).where({ organization_id: organizationId, user_id: userId }).first()
@@ -74,6 +67,14 @@ export async function assertMayGive(ctx: Context, organizationId: string, roleId
     })
 }
 
+/** The role the caller gives in this organization; none named is Member. NOT_FOUND, ACCESS_DENIED, VALIDATION_ERROR. */
+export async function givable(ctx: Context, organizationId: string, key: string = ROLE.member): Promise<roles.RoleRow> {
+  await organizations.enter(ctx, organizationId)
+  const role = await roleFor(ctx, organizationId, key)
+  await assertMayGive(ctx, organizationId, role.id)
+  return role
+}
+
 /**
  * Adds a person, without asking whether the caller may: enter() first. CONFLICT for members, NOT_FOUND for people who are
  * not there, SINGLE_ORGANIZATION_MODE where people belong to one organization and this one does to another.
@@ -85,36 +86,103 @@ export async function add(
   const user = await users.byId(ctx.db, ctx.tenant.id, input.userId)
   if (!user) throw fail('NOT_FOUND', 'No such user')
   await assertRoom(ctx, input.userId)
-  const roleId = input.roleId ?? ROLE.member
-  const [row] = await ctx
-    .db('memberships')
-    .insert({
-      tenant_id: ctx.tenant.id,
-      id: newId(),
-      organization_id: input.organizationId,
-      user_id: input.userId,
-      role_id: roleId,
-      created_by: ctx.actor?.userId ?? null,
-    })
-    .onConflict(['tenant_id', 'organization_id', 'user_id'])
-    .ignore()
-    .returning('*')
+  const [row] = await insert(ctx, input.organizationId, [user.id], input.roleId ?? ROLE.member)
   if (!row) throw fail('CONFLICT', 'This person is a member already')
-  ctx.event('membership.created', {
-    userId: input.userId,
-    data: { organization: input.organizationId, role: ctx.tenant.roles.get(roleId)?.name ?? roleId },
-  })
   return row
 }
 
-/** In single mode, two joins of one person at once take turns. */
+/** What changes how many organizations a person has waits for each other, until the transaction ends. */
+export const takeTurns = (ctx: Context, userIds: string[]) =>
+  ctx.db.raw(
+    `select pg_advisory_xact_lock(hashtextextended('organizations of ' || id, 0))
+       from (select unnest(?::text[]) as id order by 1) people`,
+    [userIds],
+  )
+
 async function assertRoom(ctx: Context, userId: string): Promise<void> {
-  const { organization_mode: mode } = ctx.tenant.settings
-  if (mode === 'none') throw fail('ACCESS_DENIED', 'This tenant has no organizations')
-  if (mode === 'multi') return
-  await ctx.db.raw('select pg_advisory_xact_lock(hashtextextended(?, 0))', [`one organization ${userId}`])
+  if (ctx.tenant.settings.organization_mode !== 'single') return
+  await takeTurns(ctx, [userId])
   if (await of(ctx).where({ user_id: userId }).first('id'))
     throw fail('SINGLE_ORGANIZATION_MODE', 'This person belongs to an organization already')
+}
+
+export const OUTCOMES = ['added', 'already_member', 'not_found', 'single_organization_mode'] as const
+export interface Outcome {
+  userId: string
+  status: (typeof OUTCOMES)[number]
+}
+
+/** As add(), for many, of whom each is told apart. */
+export async function addMany(
+  ctx: Context,
+  input: { organizationId: string; userIds: string[]; roleId: string },
+): Promise<Outcome[]> {
+  const { organizationId, userIds, roleId } = input
+  const isSingle = ctx.tenant.settings.organization_mode === 'single'
+  if (isSingle) await takeTurns(ctx, userIds)
+  const { rows } = await ctx.db.raw(
+    `select u.id, exists (select 1 from memberships m where m.tenant_id = :tenant and m.user_id = u.id
+         and m.organization_id = :organizationId) as here,
+       exists (select 1 from memberships m where m.tenant_id = :tenant and m.user_id = u.id) as anywhere
+     from users u where u.tenant_id = :tenant and u.id = any(:userIds::uuid[]) and u.deleted_at is null`,
+    { tenant: ctx.tenant.id, organizationId, userIds },
+  )
+  const people = new Map<string, { here: boolean; anywhere: boolean }>(rows.map((row: any) => [row.id, row]))
+  const outcomeOf = (userId: string): Outcome['status'] => {
+    const person = people.get(userId.toLowerCase())
+    if (!person) return 'not_found'
+    if (person.here) return 'already_member'
+    return isSingle && person.anywhere ? 'single_organization_mode' : 'added'
+  }
+  const outcomes = userIds.map((userId) => ({ userId, status: outcomeOf(userId) }))
+  const added = outcomes.filter(({ status }) => status === 'added').map(({ userId }) => userId.toLowerCase())
+  const rowsIn = added.length === 0 ? [] : await insert(ctx, organizationId, added, roleId)
+  // Somebody else may have added a person meanwhile.
+  const here = new Set(rowsIn.map(({ user_id }) => user_id))
+  return outcomes.map(({ userId, status }) => ({
+    userId,
+    status: status === 'added' && !here.has(userId.toLowerCase()) ? 'already_member' : status,
+  }))
+}
+
+async function insert(
+  ctx: Context,
+  organizationId: string,
+  userIds: string[],
+  roleId: string,
+): Promise<MembershipRow[]> {
+  const rows: MembershipRow[] = await ctx
+    .db('memberships')
+    .insert(
+      userIds.map((user_id) => ({
+        tenant_id: ctx.tenant.id,
+        id: newId(),
+        organization_id: organizationId,
+        user_id,
+        role_id: roleId,
+        created_by: ctx.actor?.userId ?? null,
+      })),
+    )
+    .onConflict(['tenant_id', 'organization_id', 'user_id'])
+    .ignore()
+    .returning('*')
+  const role = ctx.tenant.roles.get(roleId)?.name ?? roleId
+  for (const { user_id } of rows)
+    ctx.event('membership.created', { userId: user_id, data: { organization: organizationId, role } })
+  return rows
+}
+
+/** The membership, for the person themselves and who manages members there. NOT_FOUND. */
+export async function visible(ctx: Context, id: string): Promise<MembershipRow> {
+  const row: MembershipRow | undefined = await of(ctx).where({ id }).first()
+  const actor = ctx.actor!
+  const sees =
+    row &&
+    (row.user_id === actor.userId ||
+      actor.permissions.has('organizations:read') ||
+      (await organizations.permissionsIn(ctx, row.organization_id))?.has('members:manage'))
+  if (!sees) throw fail('NOT_FOUND', 'No such membership')
+  return row
 }
 
 /** By its id, for members of the organization. NOT_FOUND. */
@@ -141,122 +209,4 @@ export async function changeRole(ctx: Context, id: string, roleKey: string): Pro
     data: { organization: row.organization_id, role: role.name, before: ctx.tenant.roles.get(row.role_id)?.name },
   })
   return updated
-}
-
-/** Ends a membership; the person's own may be ended by themselves. CONFLICT for the last Owner. */
-export async function remove(ctx: Context, id: string): Promise<void> {
-  const row: MembershipRow | undefined = await of(ctx).where({ id }).first()
-  const isOwn = row !== undefined && row.user_id === ctx.actor?.userId
-  if (isOwn && ctx.inside) ctx.inside.entered = true
-  if (!isOwn) {
-    const { organization_id, role_id } = await enter(ctx, id)
-    await assertMayGive(ctx, organization_id, role_id)
-  } else await organizations.byId(ctx, row.organization_id, true)
-  await of(ctx).where({ id }).delete()
-  if (row!.role_id === ROLE.owner) await assertOwned(ctx, row!.organization_id)
-  ctx.event('membership.deleted', { userId: row!.user_id, data: { organization: row!.organization_id } })
-}
-
-/** The organization is locked by who changes it, so of two Owners leaving at once one sees the other gone. */
-async function assertOwned(ctx: Context, organizationId: string): Promise<void> {
-  const owner = await of(ctx).where({ organization_id: organizationId, role_id: ROLE.owner }).first('id')
-  if (!owner) throw fail('CONFLICT', 'An organization keeps at least one Owner: make somebody else Owner first')
-}
-
-export interface Filter {
-  organizationId?: string | undefined
-  userId?: string | undefined
-  roleId?: string | undefined
-  /** Only of organizations in which this person manages members. */
-  managedBy?: string | undefined
-}
-
-export async function list(
-  ctx: Context,
-  filter: Filter,
-  page: { limit: number; offset: number },
-): Promise<{ items: MembershipView[]; total: number }> {
-  const found = of(ctx)
-  if (filter.organizationId) found.where({ organization_id: filter.organizationId })
-  if (filter.userId) found.where({ user_id: filter.userId })
-  if (filter.roleId) found.where({ role_id: filter.roleId })
-  if (filter.managedBy) found.whereIn('organization_id', managedWith(ctx, filter.managedBy, 'members:manage'))
-  const [rows, [counted]] = await Promise.all([
-    found.clone().orderBy('memberships.created_at').orderBy('id').limit(page.limit).offset(page.offset),
-    found.clone().count({ total: '*' }),
-  ])
-  return { items: await views(ctx, rows), total: Number(counted!.total) }
-}
-
-/** Ids of the organizations in which the person's role allows this, as a query. */
-export const managedWith = (ctx: Context, userId: string, permission: string) =>
-  ctx
-    .db('memberships as mine')
-    .where({ 'mine.tenant_id': ctx.tenant.id, 'mine.user_id': userId })
-    .whereIn(
-      'mine.role_id',
-      [...ctx.tenant.roles.values()]
-        .filter((role) => role.scope === 'organization' && role.permissions.includes(permission))
-        .map(({ id }) => id),
-    )
-    .select('mine.organization_id')
-
-/** Rows with who, where and as what, by one statement. */
-export async function views(ctx: Context, rows: MembershipRow[]): Promise<MembershipView[]> {
-  if (rows.length === 0) return []
-  const { rows: found } = await ctx.db.raw(
-    `select m.id, m.created_at, u.id as user_id, u.email, nullif(trim(concat_ws(' ', u.given_name, u.family_name)), '') as name,
-       o.id as organization_id, o.name as organization, o.slug, r.id as role_id, r.name as role
-     from unnest(:ids::uuid[]) with ordinality wanted (id, at)
-     join memberships m on m.tenant_id = :tenant and m.id = wanted.id
-     join users u on u.tenant_id = :tenant and u.id = m.user_id
-     join organizations o on o.tenant_id = :tenant and o.id = m.organization_id
-     join roles r on r.tenant_id = :tenant and r.id = m.role_id
-     order by wanted.at`,
-    { tenant: ctx.tenant.id, ids: rows.map(({ id }) => id) },
-  )
-  return found.map((row: any) => ({
-    id: row.id,
-    user: { id: row.user_id, email: row.email, name: row.name },
-    organization: { id: row.organization_id, name: row.organization, slug: row.slug },
-    role: { id: row.role_id, name: row.role },
-    createdAt: row.created_at,
-  }))
-}
-
-export const view = async (ctx: Context, row: MembershipRow): Promise<MembershipView> => (await views(ctx, [row]))[0]!
-
-export interface Belonging {
-  id: string
-  name: string
-  slug: string
-  role: string
-}
-
-/** The organizations of a person, at most 200, for tokens and the profile. */
-export async function belongings(ctx: Pick<Context, 'db' | 'tenant'>, userId: string): Promise<Belonging[]> {
-  return ctx
-    .db('memberships as m')
-    .join('organizations as o', (on) => on.on('o.tenant_id', 'm.tenant_id').on('o.id', 'm.organization_id'))
-    .join('roles as r', (on) => on.on('r.tenant_id', 'm.tenant_id').on('r.id', 'm.role_id'))
-    .where({ 'm.tenant_id': ctx.tenant.id, 'm.user_id': userId, 'o.status': 'active' })
-    .orderBy(['o.name', 'o.id'])
-    .limit(200)
-    .select('o.id', 'o.name', 'o.slug', 'r.name as role')
-}
-
-export async function overview(ctx: Context) {
-  const { rows } = await ctx.db.raw(
-    `select count(*)::int as memberships, count(distinct user_id)::int as users,
-       count(distinct organization_id)::int as organizations,
-       count(*) filter (where created_at > now() - interval '30 days')::int as "joinedLast30Days"
-     from memberships where tenant_id = ?`,
-    [ctx.tenant.id],
-  )
-  const byRole = await of(ctx)
-    .join('roles as r', (on) => on.on('r.tenant_id', 'memberships.tenant_id').on('r.id', 'memberships.role_id'))
-    .groupBy('r.name')
-    .orderBy('r.name')
-    .select('r.name as role', ctx.db.raw('count(*)::int as members'))
-  return { ...rows[0], roles: byRole }
 }

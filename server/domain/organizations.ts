@@ -6,7 +6,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId, ROLE } from './ids.ts'
 import * as memberships from './memberships.ts'
-import { like } from './permissions.ts'
+import { isUuid, like } from './permissions.ts'
 
 export interface OrganizationRow {
   id: string
@@ -15,6 +15,7 @@ export interface OrganizationRow {
   description: string | null
   status: 'active' | 'suspended'
   settings: Record<string, unknown>
+  client_id: string | null
   created_by: string | null
   created_at: Date
   updated_at: Date
@@ -33,6 +34,15 @@ export async function byId(ctx: Context, id: string, lock = false): Promise<Orga
   const query = of(ctx).where({ id })
   const row = await (lock ? query.forNoKeyUpdate() : query).first()
   if (!row) throw fail('NOT_FOUND', 'No such organization')
+  return row
+}
+
+/** By id or slug. NOT_FOUND. */
+export async function byKey(ctx: Context, key: string): Promise<OrganizationRow> {
+  const row = await of(ctx)
+    .where(isUuid(key) ? { id: key } : { slug: key })
+    .first()
+  if (!row) throw fail('NOT_FOUND', `No such organization: ${key}`)
   return row
 }
 
@@ -56,7 +66,7 @@ export async function enter(ctx: Context, id: string, lock = false): Promise<Org
   const row = await byId(ctx, id, lock)
   // Whoever waited for the lock may have lost what they held.
   memberships.assertInside(ctx, lock ? ((await permissionsIn(ctx, id)) ?? new Set()) : seen)
-  if (row.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
+  if (ctx.inside && row.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
     throw fail('ACCESS_DENIED', 'This organization is suspended')
   return row
 }
@@ -121,10 +131,15 @@ export interface NewOrganization {
   slug?: string | undefined
   description?: string | null | undefined
   settings?: Record<string, unknown> | undefined
+  /** client_id of the app in which somebody makes it. */
+  clientId?: string | undefined
 }
 
 /** With its first Owner, if one is named. A slug made of the name is numbered until it is free; a chosen one is CONFLICT. */
 export async function create(ctx: Context, input: NewOrganization, ownerId?: string): Promise<OrganizationRow> {
+  if (ctx.tenant.settings.organization_mode === 'none')
+    throw fail('ACCESS_DENIED', 'This tenant has no organizations (setting organization_mode)')
+  assertSettings(input.settings)
   const wanted = input.slug ?? slugOf(input.name, 'organization')
   const row = await insert(ctx, input, wanted, input.slug === undefined)
   ctx.event('organization.created', { data: { organization: row.id, slug: row.slug, name: row.name } })
@@ -151,6 +166,7 @@ async function insert(
         name: input.name,
         description: input.description ?? null,
         settings: JSON.stringify(input.settings ?? {}),
+        client_id: input.clientId ?? null,
         created_by: ctx.actor?.userId ?? null,
       })
       .onConflict(['tenant_id', 'slug'])
@@ -187,7 +203,11 @@ export async function update(
     if (change[key] !== undefined && change[key] !== before[key]) values[key] = change[key]
   if (values.slug && (await of(ctx).where({ slug: values.slug }).first('id')))
     throw fail('CONFLICT', 'There is an organization with this slug already')
-  if (change.settings) values.settings = JSON.stringify(merged(before.settings, change.settings))
+  if (change.settings) {
+    const settings = merged(before.settings, change.settings)
+    assertSettings(settings)
+    values.settings = JSON.stringify(settings)
+  }
   if (Object.keys(values).length === 0) return before
   const [row] = await of(ctx)
     .where({ id })
@@ -200,17 +220,32 @@ export async function update(
 const merged = (before: Record<string, unknown>, change: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries({ ...before, ...change }).filter(([, value]) => value !== null))
 
-/** Memberships and workspaces go with it. */
+const MAX_SETTINGS = 16 * 1024
+
+function assertSettings(settings: Record<string, unknown> | undefined): void {
+  if (settings && JSON.stringify(settings).length > MAX_SETTINGS)
+    throw fail('VALIDATION_ERROR', 'settings: larger than 16 KiB')
+}
+
+/** Memberships, workspaces and its own roles go with it. */
 export async function remove(ctx: Context, id: string): Promise<void> {
   const row = await enter(ctx, id, true)
   const [counted] = await ctx
     .db('memberships')
     .where({ tenant_id: ctx.tenant.id, organization_id: id })
     .count({ members: '*' })
+  await erase(ctx, row, Number(counted!.members))
+}
+
+/** remove() for who need not ask, `members` of whom it had so many. */
+export async function erase(
+  ctx: Context,
+  { id, slug, name }: Pick<OrganizationRow, 'id' | 'slug' | 'name'>,
+  members: number,
+): Promise<void> {
   await of(ctx).where({ id }).delete()
-  ctx.event('organization.deleted', {
-    data: { organization: id, slug: row.slug, name: row.name, members: Number(counted!.members) },
-  })
+  await ctx.db('roles').where({ tenant_id: ctx.tenant.id, scope: 'organization', owner_id: id }).delete()
+  ctx.event('organization.deleted', { data: { organization: id, slug, name, members } })
 }
 
 export interface Statistics {

@@ -12,6 +12,7 @@ export const identityScopes = [
   'roles',
   'permissions',
   'tenant',
+  'organizations',
   'account',
 ]
 

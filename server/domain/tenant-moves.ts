@@ -3,6 +3,7 @@ import { fail } from '../kernel/errors.ts'
 import { assertMayManage, keepingSuperAdmin } from './authority.ts'
 import type { Context } from './context.ts'
 import { DEFAULT_TENANT, ROLE } from './ids.ts'
+import { leaveAll } from './memberships/leaving.ts'
 import * as sessions from './sessions.ts'
 import { find, inside, type TenantRow } from './tenant-admin.ts'
 
@@ -48,6 +49,7 @@ async function move(ctx: Context, from: TenantRow, to: TenantRow, userId: string
     await assertMayManage(inner, userId)
     await keepingSuperAdmin(inner, async () => {
       await sessions.endAll(inner, userId)
+      await leaveAll(inner, userId, 'administrator')
       await copy(ctx, from, to, user)
       await leave(ctx, from, userId)
     })

@@ -2,6 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
+import { managedWith } from './memberships/lists.ts'
 import * as memberships from './memberships.ts'
 import * as organizations from './organizations.ts'
 import { like } from './permissions.ts'
@@ -53,7 +54,7 @@ export async function enter(ctx: Context, id: string): Promise<WorkspaceRow> {
   if (!held || !sees) throw fail('NOT_FOUND', 'No such workspace')
   const organization = await organizations.byId(ctx, row.organization_id)
   memberships.assertInside(ctx, mine?.role === 'admin' ? new Set([...held, 'workspaces:manage']) : held)
-  if (organization.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
+  if (ctx.inside && organization.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
     throw fail('ACCESS_DENIED', 'This organization is suspended')
   return row
 }
@@ -72,7 +73,7 @@ export async function list(
     found.where((either) =>
       either
         .whereIn('id', members(ctx).where({ 'w.user_id': actor!.userId }).select('w.workspace_id'))
-        .orWhereIn('organization_id', memberships.managedWith(ctx, actor!.userId!, 'workspaces:manage')),
+        .orWhereIn('organization_id', managedWith(ctx, actor!.userId!, 'workspaces:manage')),
     )
   const [rows, [counted]] = await Promise.all([
     found.clone().orderBy('name').orderBy('id').limit(page.limit).offset(page.offset),

@@ -22,6 +22,7 @@ export const claimsByScope = {
   roles: ['roles'],
   permissions: ['permissions'],
   tenant: ['tenant'],
+  organizations: ['organizations'],
 }
 
 export const fullName = (user: Pick<UserRow, 'given_name' | 'family_name'>): string | undefined =>

@@ -11,6 +11,7 @@ import { scopesByItself, stillByItself } from '../domain/clients/rights.ts'
 import type { ClientRecord, Directory, Tenant } from '../domain/directory.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
 import { policyOf } from '../domain/login-policy.ts'
+import { belongings } from '../domain/memberships/lists.ts'
 import { ownPart, words } from '../domain/scopes.ts'
 import { type AccessTokenClaims, looksLikeJwt, signAccessToken, signJwt, verifyAccessToken } from './jwt.ts'
 
@@ -269,11 +270,22 @@ export async function findAccount(
   client: ClientRecord | undefined,
   sub: string,
   claims: (tenant: Tenant, user: any) => Record<string, unknown>,
-): Promise<{ accountId: string; claims(): Promise<any>; user: any } | undefined> {
+): Promise<
+  { accountId: string; claims(use: string, scope: string, asked?: object): Promise<any>; user: any } | undefined
+> {
   const unit = units.getStore()
   if (!unit || !/^[0-9a-f-]{36}$/.test(sub)) return undefined
   const user = await findPerson(unit, sub)
   if (user?.status !== 'active' || (user.locked_until && user.locked_until > new Date())) return undefined
   if (policyOf(tenant, client?.loginPolicy).verifiedEmail && !user.email_verified_at) return undefined
-  return { accountId: sub, user, claims: async () => claims(tenant, user) }
+  // Claims asked for one by one (OIDC Core 5.5) come without their scope.
+  const asks = (scope: string, asked: object) => scope.split(' ').includes('organizations') || 'organizations' in asked
+  return {
+    accountId: sub,
+    user,
+    claims: async (_use, scope, asked) => ({
+      ...claims(tenant, user),
+      ...(asks(scope, asked ?? {}) && { organizations: await belongings({ db: unit.db, tenant }, sub) }),
+    }),
+  }
 }

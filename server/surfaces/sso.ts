@@ -8,6 +8,7 @@ const snaked = new Set([
   'Authorization',
   'Organization',
   'OrganizationInput',
+  'OrganizationName',
   'Membership',
   'MembershipInput',
   'Workspace',
@@ -15,10 +16,11 @@ const snaked = new Set([
   'WorkspaceMember',
   'OrganizationStats',
   'MembershipStats',
-  'Onboarding',
   'Onboarded',
   'TenantMapping',
+  'Belonging',
   'BulkAssigned',
+  'BulkAssignment',
 ])
 /** Input keys the document spells in snake_case wherever they stand. */
 const snakedKeys = new Set([

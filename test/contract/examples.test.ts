@@ -9,6 +9,7 @@ import { walkBulk } from './walk-bulk.ts'
 import { walkClients } from './walk-clients.ts'
 import { walkDevices } from './walk-devices.ts'
 import { walkInvitations } from './walk-invitations.ts'
+import { walkOrganizations } from './walk-organizations.ts'
 import { walkTenants } from './walk-tenants.ts'
 import { walkWebhooks } from './walk-webhooks.ts'
 
@@ -169,6 +170,7 @@ describe('examples of the documents', () => {
     await fresh()
     await walkAudit(app, ok)
     await walkTenants(app, ok)
+    await walkOrganizations(app, ok)
     await walkBulk(app, ok)
     await walkWebhooks(app, ok)
     const due = new Set(served.map((name) => name.replace(/\{\w+\}/g, ':')))

@@ -13,6 +13,8 @@ export interface UserFilter {
   status?: 'active' | 'disabled' | 'locked' | 'deleted' | undefined
   /** Ids of roles, each held directly. */
   roleIds?: string[] | undefined
+  /** Only members of this organization. */
+  organizationId?: string | undefined
   emailVerified?: boolean | undefined
   createdAfter?: Date | undefined
   createdBefore?: Date | undefined
@@ -131,6 +133,14 @@ function filtered(ctx: Context, filter: UserFilter, isFew: boolean) {
   const seen = `coalesce(users.last_login_at, '-infinity'::timestamptz)`
   if (filter.lastLoginAfter) found.whereRaw(`${seen} >= ?`, [filter.lastLoginAfter])
   if (filter.lastLoginBefore) found.whereRaw(`${seen} < ?`, [filter.lastLoginBefore])
+  if (filter.organizationId)
+    found.whereIn(
+      'users.id',
+      ctx
+        .db('memberships')
+        .where({ tenant_id: ctx.tenant.id, organization_id: filter.organizationId })
+        .select('user_id'),
+    )
   for (const roleId of filter.roleIds ?? [])
     found.whereIn(
       'users.id',

@@ -1,0 +1,141 @@
+/** Memberships as they are shown: lists, statistics, and what a person belongs to. */
+import { fail } from '../../kernel/errors.ts'
+import type { Context } from '../context.ts'
+import { type MembershipRow, of } from '../memberships.ts'
+import { enter } from '../organizations.ts'
+
+export interface MembershipView {
+  id: string
+  user: { id: string; email: string; name: string | null }
+  organization: { id: string; name: string; slug: string }
+  role: { id: string; name: string }
+  createdAt: Date
+}
+
+export interface Filter {
+  organizationId?: string | undefined
+  userId?: string | undefined
+  roleId?: string | undefined
+  /** Only of organizations in which this person manages members. */
+  managedBy?: string | undefined
+}
+
+function filtered(ctx: Context, filter: Filter) {
+  const found = of(ctx)
+  if (filter.organizationId) found.where({ organization_id: filter.organizationId })
+  if (filter.userId) found.where({ user_id: filter.userId })
+  if (filter.roleId) found.where({ role_id: filter.roleId })
+  if (filter.managedBy) found.whereIn('organization_id', managedWith(ctx, filter.managedBy, 'members:manage'))
+  return found
+}
+
+/**
+ * Which memberships the caller may list: those of one organization, of all they manage, or of all there are. NOT_FOUND and
+ * ACCESS_DENIED for an organization that is not theirs to manage.
+ */
+export async function managed(ctx: Context, organizationId?: string | undefined): Promise<Filter> {
+  const actor = ctx.actor!
+  if (actor.permissions.has('organizations:read')) {
+    ctx.inside!.entered = true
+    return { organizationId }
+  }
+  if (organizationId) {
+    await enter(ctx, organizationId)
+    return { organizationId }
+  }
+  ctx.inside!.entered = true
+  if (!actor.firstParty && !actor.scopes.has(ctx.inside!.permission))
+    throw fail('ACCESS_DENIED', `This access token was not given the scope ${ctx.inside!.permission}`)
+  return { managedBy: actor.userId! }
+}
+
+export async function list(
+  ctx: Context,
+  filter: Filter,
+  page: { limit: number; offset: number },
+): Promise<{ items: MembershipView[]; total: number }> {
+  const [rows, [counted]] = await Promise.all([
+    filtered(ctx, filter).orderBy('memberships.created_at').orderBy('id').limit(page.limit).offset(page.offset),
+    filtered(ctx, filter).count({ total: '*' }),
+  ])
+  return { items: await views(ctx, rows), total: Number(counted!.total) }
+}
+
+/** Ids of the organizations in which the person's role allows this, as a query. */
+export const managedWith = (ctx: Context, userId: string, permission: string) =>
+  ctx
+    .db('memberships as mine')
+    .where({ 'mine.tenant_id': ctx.tenant.id, 'mine.user_id': userId })
+    .whereIn(
+      'mine.role_id',
+      [...ctx.tenant.roles.values()]
+        .filter((role) => role.scope === 'organization' && role.permissions.includes(permission))
+        .map(({ id }) => id),
+    )
+    .select('mine.organization_id')
+
+/** Rows with who, where and as what, by one statement. */
+export async function views(ctx: Context, rows: MembershipRow[]): Promise<MembershipView[]> {
+  if (rows.length === 0) return []
+  const { rows: found } = await ctx.db.raw(
+    `select m.id, m.created_at, u.id as user_id, u.email, nullif(trim(concat_ws(' ', u.given_name, u.family_name)), '') as name,
+       o.id as organization_id, o.name as organization, o.slug, r.id as role_id, r.name as role
+     from unnest(:ids::uuid[]) with ordinality wanted (id, at)
+     join memberships m on m.tenant_id = :tenant and m.id = wanted.id
+     join users u on u.tenant_id = :tenant and u.id = m.user_id
+     join organizations o on o.tenant_id = :tenant and o.id = m.organization_id
+     join roles r on r.tenant_id = :tenant and r.id = m.role_id
+     order by wanted.at`,
+    { tenant: ctx.tenant.id, ids: rows.map(({ id }) => id) },
+  )
+  return found.map((row: any) => ({
+    id: row.id,
+    user: { id: row.user_id, email: row.email, name: row.name },
+    organization: { id: row.organization_id, name: row.organization, slug: row.slug },
+    role: { id: row.role_id, name: row.role },
+    createdAt: row.created_at,
+  }))
+}
+
+export const view = async (ctx: Context, row: MembershipRow): Promise<MembershipView> => (await views(ctx, [row]))[0]!
+
+export interface Belonging {
+  id: string
+  name: string
+  slug: string
+  role: string
+}
+
+/** The organizations of a person, at most 200, for tokens and the profile. */
+export async function belongings(ctx: Pick<Context, 'db' | 'tenant'>, userId: string): Promise<Belonging[]> {
+  return ctx
+    .db('memberships as m')
+    .join('organizations as o', (on) => on.on('o.tenant_id', 'm.tenant_id').on('o.id', 'm.organization_id'))
+    .join('roles as r', (on) => on.on('r.tenant_id', 'm.tenant_id').on('r.id', 'm.role_id'))
+    .where({ 'm.tenant_id': ctx.tenant.id, 'm.user_id': userId, 'o.status': 'active' })
+    .orderBy(['o.name', 'o.id'])
+    .limit(200)
+    .select('o.id', 'o.name', 'o.slug', 'r.name as role')
+}
+
+export interface Overview {
+  memberships: number
+  users: number
+  organizations: number
+  joinedLast30Days: number
+  roles: { role: string; members: number }[]
+}
+
+export async function overview(ctx: Context, filter: Filter): Promise<Overview> {
+  const [counted] = await filtered(ctx, filter).select(
+    ctx.db.raw(`count(*)::int as memberships, count(distinct user_id)::int as users,
+      count(distinct organization_id)::int as organizations,
+      (count(*) filter (where memberships.created_at > now() - interval '30 days'))::int as "joinedLast30Days"`),
+  )
+  const roles = await filtered(ctx, filter)
+    .join('roles as r', (on) => on.on('r.tenant_id', 'memberships.tenant_id').on('r.id', 'memberships.role_id'))
+    .groupBy('r.name')
+    .orderBy('r.name')
+    .select('r.name as role', ctx.db.raw('count(*)::int as members'))
+  return { ...(counted as any), roles }
+}
