@@ -14,6 +14,7 @@ import * as clients from './0011_clients.ts'
 import * as tenants from './0012_tenants.ts'
 import * as auditTree from './0013_audit_tree.ts'
 import * as requiredActions from './0015_required_actions.ts'
+import * as invitationPlaces from './0016_invitation_places.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -30,6 +31,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0012_tenants': tenants,
   '0013_audit_tree': auditTree,
   '0015_required_actions': requiredActions,
+  '0016_invitation_places': invitationPlaces,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -19,6 +19,8 @@ const snaked = new Set([
   'Onboarded',
   'TenantMapping',
   'BulkAssigned',
+  'Invitation',
+  'InvitationOffer',
 ])
 /** Input keys the document spells in snake_case wherever they stand. */
 const snakedKeys = new Set([
@@ -28,6 +30,8 @@ const snakedKeys = new Set([
   'codeChallengeMethod',
   'orgId',
   'roleId',
+  'invitationCode',
+  'invitationId',
   'clientKeySnake',
 ])
 
