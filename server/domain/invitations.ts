@@ -96,6 +96,8 @@ export async function create(ctx: Context, input: NewInvitation): Promise<Invita
 export async function createInside(ctx: Context, input: NewInsideInvitation): Promise<InvitationRow> {
   const { id } = await organizations.enter(ctx, input.organizationId)
   const role = input.role === undefined ? ROLE.member : (await memberships.roleFor(ctx, id, input.role)).id
+  // Also within the scopes of the caller's token.
+  await memberships.assertMayGive(ctx, id, role)
   return invite(ctx, input.email, {
     organization_id: id,
     workspace_id: null,

@@ -88,7 +88,7 @@ async function assertMayInviteHere(ctx: Context, inviter: Inviter, roleIds: stri
   assertHolds({ actor: inviter }, await permissionsOf(ctx, roleIds))
 }
 
-/** Who manages members invites anybody, who manages the workspace only members of the organization: that is asked when they come. */
+/** Members of the organization come by the word of who manages the workspace; for others see assertMayBring. */
 async function assertMayInviteInside(
   ctx: Context,
   inviter: Inviter,
