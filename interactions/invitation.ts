@@ -37,6 +37,9 @@ async function visit(providers: Providers, koa: KoaContext, ctx: Context & Pendi
 const isForMe = ({ here, offer }: Visit): boolean =>
   here?.user.email_verified_at != null && users.emailKey(here.user.email) === offer.row.email_key
 
+const placeOf = ({ ctx, offer: { where } }: Visit): string =>
+  [where.workspace, where.organization].flatMap((place) => (place ? [place.name] : [])).join(', ') || ctx.tenant.name
+
 /** Signs in as the invited person, and comes back here. */
 const signIn = ({ ctx, token, offer, here }: Visit): string =>
   signInAddress(ctx, `${ctx.tenant.mountPath}/invitation?token=${encodeURIComponent(token)}`, {
@@ -51,6 +54,7 @@ function invitationPage(v: Visit, again: Again = {}): void {
     post: `${ctx.tenant.mountPath}/invitation`,
     token,
     email: offer.row.email,
+    place: placeOf(v),
     invitedBy: offer.invitedBy,
     way: isForMe(v) ? 'accept' : offer.mustSignIn ? 'sign-in' : 'new',
     ...(here && { account: accountView(here.user) }),
@@ -127,9 +131,11 @@ async function mayOpen(ctx: Context, proof: Proof): Promise<boolean> {
 }
 
 /** `isOpen`: signed in in this browser; otherwise a second step is owed, which signing in leads through. */
-function donePage({ koa, ctx }: Visit, isOpen = true): void {
+function donePage(v: Visit, isOpen = true): void {
+  const { koa, ctx } = v
   const account = `${ctx.tenant.mountPath}/account`
   render(koa, 'invitation-done', {
+    place: placeOf(v),
     links: isOpen ? { next: account } : { login: signInAddress(ctx, account) },
   })
 }

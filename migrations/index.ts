@@ -15,6 +15,7 @@ import * as tenants from './0012_tenants.ts'
 import * as auditTree from './0013_audit_tree.ts'
 import * as idempotency from './0014_idempotency.ts'
 import * as requiredActions from './0015_required_actions.ts'
+import * as invitationPlaces from './0016_invitation_places.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -24,14 +25,15 @@ const migrations: Record<string, Knex.Migration> = {
   '0005_admin': admin,
   '0006_impersonation': impersonation,
   '0007_organizations': organizations,
+  '0008_invitations': invitations,
   '0009_webhooks': webhooks,
   '0010_imports': imports,
-  '0008_invitations': invitations,
   '0011_clients': clients,
   '0012_tenants': tenants,
   '0013_audit_tree': auditTree,
   '0015_required_actions': requiredActions,
   '0014_idempotency': idempotency,
+  '0016_invitation_places': invitationPlaces,
 }
 
 const source: Knex.MigrationSource<string> = {

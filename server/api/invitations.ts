@@ -3,6 +3,8 @@ import { settle } from '../domain/attempts.ts'
 import { type Context, operation } from '../domain/context.ts'
 import * as accepting from '../domain/invitations/accept.ts'
 import * as invitations from '../domain/invitations.ts'
+import * as memberships from '../domain/memberships.ts'
+import { WORKSPACE_ROLES } from '../domain/workspaces.ts'
 import { fail } from '../kernel/errors.ts'
 import {
   array,
@@ -25,11 +27,14 @@ import { Done, done, Password, pageInput, pageOf, personNames } from './shapes.t
 
 const tag = 'Invitations'
 
-const Invitation = resource('Invitation', {
+export const Invitation = resource('Invitation', {
   id: uuid(),
   email: email(),
   status: oneOf(invitations.STATUSES),
+  organizationId: nullable(uuid()),
+  workspaceId: nullable(uuid()),
   roles: array(object({ id: uuid(), name: string() }), { description: 'Besides the default role' }),
+  workspaceRole: nullable(oneOf(WORKSPACE_ROLES)),
   userId: nullable(uuid({ description: 'The account that waits for its owner, where one was made' })),
   invitedBy: nullable(uuid()),
   createdAt: instant(),
@@ -46,11 +51,14 @@ const rolesOf = (ctx: Context, ids: string[]) =>
     return role ? [{ id, name: role.name }] : []
   })
 
-const view = (ctx: Context, row: invitations.InvitationRow) => ({
+export const view = (ctx: Context, row: invitations.InvitationRow) => ({
   id: row.id,
   email: row.email,
   status: row.status,
+  organizationId: row.organization_id,
+  workspaceId: row.workspace_id,
   roles: rolesOf(ctx, row.role_ids),
+  workspaceRole: row.workspace_role,
   userId: row.user_id,
   invitedBy: row.invited_by,
   createdAt: row.created_at,
@@ -61,7 +69,7 @@ const view = (ctx: Context, row: invitations.InvitationRow) => ({
   revokedAt: row.revoked_at,
 })
 
-const listed = (
+export const listed = (
   ctx: Context,
   { items, total }: { items: invitations.InvitationRow[]; total: number },
   window: { limit: number; offset: number },
@@ -145,43 +153,76 @@ export const resend = operation({
 
 const token = text(512, { description: 'Of the mailed link' })
 
-export const validate = operation({
-  id: 'invitations.validate',
-  summary: 'Validate invitation token (public)',
-  description: 'What the invitation offers, to whoever holds the mailed link. Changes nothing.',
+const Place = nullable(object({ id: uuid(), name: string() }))
+const Offer = resource('InvitationOffer', {
+  valid: boolean(),
+  email: email({ description: 'The invited address' }),
+  tenant: string({ description: 'Its name' }),
+  organization: Place,
+  workspace: Place,
+  roles: array(string(), { description: 'Besides the default role' }),
+  invitedBy: nullable(string({ description: 'In words' })),
+  expiresAt: instant(),
+  signInRequired: boolean({
+    description: 'There is an account: accept with its access token. Else with a password, which makes the account',
+  }),
+})
+
+async function look(ctx: Context, secret: string) {
+  const { row, where, mustSignIn, invitedBy } = await accepting.offered(ctx, secret)
+  return {
+    valid: true,
+    email: row.email,
+    tenant: ctx.tenant.name,
+    ...where,
+    roles: rolesOf(ctx, row.role_ids).map(({ name }) => name),
+    invitedBy: invitedBy ?? null,
+    expiresAt: row.expires_at,
+    signInRequired: mustSignIn,
+  }
+}
+
+const looking = {
   tag,
-  auth: 'anyone',
   effect: 'read',
   limit: { name: 'invitation-look', count: 30, seconds: 900 },
   errors: ['INVALID_TOKEN', 'INVITATION_EXPIRED', 'RATE_LIMITED'],
   input: object({ token }),
+  output: Offer,
+  run: (ctx: Context, input: { token: string }) => look(ctx, input.token),
+} as const
+
+export const validate = operation({
+  ...looking,
+  id: 'invitations.validate',
+  summary: 'Validate invitation token (public)',
+  description: 'What the invitation offers, to whoever holds the mailed link. Changes nothing.',
+  auth: 'anyone',
   example: { token: '<invitation_token>' },
-  output: resource('InvitationOffer', {
-    valid: boolean(),
-    email: email({ description: 'The invited address' }),
-    tenant: string({ description: 'Its name' }),
-    roles: array(string(), { description: 'Besides the default role' }),
-    invitedBy: nullable(string({ description: 'In words' })),
-    expiresAt: instant(),
-    signInRequired: boolean({
-      description: 'There is an account: accept with its access token. Else with a password, which makes the account',
-    }),
-  }),
-  async run(ctx, input) {
-    const { row, mustSignIn, invitedBy } = await accepting.offered(ctx, input.token)
-    return {
-      valid: true,
-      email: row.email,
-      tenant: ctx.tenant.name,
-      roles: rolesOf(ctx, row.role_ids).map(({ name }) => name),
-      invitedBy: invitedBy ?? null,
-      expiresAt: row.expires_at,
-      signInRequired: mustSignIn,
-    }
-  },
 })
 
-const Accepted = resource('AcceptedInvitation', { invitation: Invitation })
+export const preview = operation({
+  ...looking,
+  id: 'invitations.preview',
+  summary: 'Preview invitation',
+  auth: 'user',
+})
+
+export const Accepted = resource('AcceptedInvitation', {
+  invitation: Invitation,
+  organization: Place,
+  workspace: Place,
+  membership: nullable(object({ role: string({ description: 'In the organization' }) })),
+})
+
+export async function accepted(ctx: Context, { row, where }: accepting.Accepted) {
+  const membership = where.organization && (await memberships.find(ctx, where.organization.id, ctx.actor!.userId!))
+  return {
+    invitation: view(ctx, row),
+    ...where,
+    membership: membership ? { role: ctx.tenant.roles.get(membership.role_id)?.name ?? membership.role_id } : null,
+  }
+}
 
 /** Who shows a bearer token accepts as that person, who must have let that app act for them. */
 function isPerson({ actor }: Context): boolean {
@@ -212,6 +253,7 @@ export const accept = operation({
     'ACCOUNT_LOCKED',
     'ACCESS_DENIED',
     'CONFLICT',
+    'SINGLE_ORGANIZATION_MODE',
     'RATE_LIMITED',
   ],
   input: object({ token, password: optional(Password), ...personNames }),
@@ -219,7 +261,7 @@ export const accept = operation({
   output: either(LoginResult, MfaRequired, ActionsRequired, Accepted),
   prepare: async (ctx, input) => (isPerson(ctx) ? undefined : accepting.prepare(ctx, input)),
   async run(ctx, input, hash) {
-    if (hash === undefined) return { invitation: view(ctx, await accepting.acceptAs(ctx, { token: input.token })) }
+    if (hash === undefined) return accepted(ctx, await accepting.acceptAs(ctx, { token: input.token }))
     return answerLogin(ctx, await settle(ctx, await accepting.accept(ctx, input, hash)))
   },
 })
@@ -239,6 +281,15 @@ export const received = operation({
   },
 })
 
+export const acceptErrors = [
+  'INVITATION_EXPIRED',
+  'EMAIL_VERIFICATION_REQUIRED',
+  'SINGLE_ORGANIZATION_MODE',
+  'ACCESS_DENIED',
+  'CONFLICT',
+  'RATE_LIMITED',
+] as const
+
 export const acceptReceived = operation({
   id: 'invitations.accept_received',
   summary: 'Accept an invitation to your own address',
@@ -256,5 +307,5 @@ export const acceptReceived = operation({
   ],
   input: object({ id: uuid() }),
   output: Accepted,
-  run: async (ctx, input) => ({ invitation: view(ctx, await accepting.acceptAs(ctx, { id: input.id })) }),
+  run: async (ctx, input) => accepted(ctx, await accepting.acceptPending(ctx, input.id)),
 })

@@ -9,6 +9,7 @@ import * as email from './email.ts'
 import * as history from './history.ts'
 import * as identities from './identities.ts'
 import * as impersonation from './impersonation.ts'
+import * as insideInvitations from './inside-invitations.ts'
 import * as invitations from './invitations.ts'
 import * as magicLink from './magic-link.ts'
 import * as memberships from './memberships.ts'
@@ -266,4 +267,17 @@ ssoRows.push(
   row('POST', '/api/workspaces/:id/members', workspaces.addMember, made),
   row('PUT', '/api/workspaces/:id/members/:userId', workspaces.changeMember, ofMember),
   row('DELETE', '/api/workspaces/:id/members/:userId', workspaces.removeMember, ofMember),
+)
+ssoRows.push(
+  row('POST', '/api/onboarding/join', insideInvitations.join),
+  row('POST', '/api/onboarding/accept-pending', insideInvitations.acceptPending),
+  row('GET', '/api/onboarding/pending', invitations.received),
+  row('POST', '/api/onboarding/invitations', insideInvitations.create, { status: 201 }),
+  row('GET', '/api/onboarding/invitations', insideInvitations.list),
+  row('DELETE', '/api/onboarding/invitations/{id}', insideInvitations.revoke),
+  row('POST', '/api/workspaces/{id}/invitations', insideInvitations.createInWorkspace, { status: 201 }),
+  row('GET', '/api/workspaces/{id}/invitations', insideInvitations.listInWorkspace),
+  row('DELETE', '/api/workspaces/{id}/invitations/{invId}', insideInvitations.revokeInWorkspace),
+  row('GET', '/api/workspaces/invitations/preview', invitations.preview),
+  row('POST', '/api/workspaces/invitations/accept', insideInvitations.accept),
 )

@@ -1,23 +1,26 @@
 /**
- * Invitations. Whoever invites vouches: what they may not give they cannot offer, and what they may not give any more is not
+ * Invitations: to the tenant, an organization or a workspace, one table. Whoever invites vouches: what they may not give they cannot offer, and what they may not give any more is not
  * given. The secret is made in the job that mails it.
  */
 import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
-import { newId } from './ids.ts'
+import { newId, ROLE } from './ids.ts'
 import * as places from './invitations/places.ts'
+import * as memberships from './memberships.ts'
+import * as organizations from './organizations.ts'
 import * as users from './users.ts'
+import type { WorkspaceRole } from './workspaces.ts'
+import * as workspaces from './workspaces.ts'
 
 export const STATUSES = ['pending', 'accepted', 'revoked', 'expired'] as const
 export type Status = (typeof STATUSES)[number]
 
-export interface InvitationRow {
+export interface InvitationRow extends places.Offering {
   id: string
   email: string
   email_key: string
   /** The account that waits for its owner. */
   user_id: string | null
-  role_ids: string[]
   /** Null for accounts made by no person of this tenant. */
   invited_by: string | null
   sends: number
@@ -33,7 +36,7 @@ export interface InvitationRow {
 
 const STATUS = `case when accepted_at is not null then 'accepted' when revoked_at is not null then 'revoked'
   when expires_at <= now() then 'expired' else 'pending' end`
-const COLUMNS = `id, email, email_key, user_id, role_ids, invited_by, sends, created_at,
+const COLUMNS = `id, organization_id, workspace_id, workspace_role, email, email_key, user_id, role_ids, invited_by, sends, created_at,
   sent_at, expires_at, accepted_at, accepted_by, revoked_at, ${STATUS} as status`
 
 export const columns = (ctx: Pick<Context, 'db'>) => ctx.db.raw(COLUMNS)
@@ -66,21 +69,66 @@ export interface NewInvitation {
   roles?: string[] | undefined
 }
 
+export interface NewInsideInvitation {
+  email: string
+  organizationId: string
+  /** Of the organization, by id or name; Member where absent. */
+  role?: string | undefined
+}
+
+export interface NewWorkspaceInvitation {
+  email: string
+  workspaceId: string
+  role?: WorkspaceRole | undefined
+}
+
 /**
  * Mails an invitation. An earlier one of the caller's to the same address ends; whoever manages invitations replaces
  * those of others, too. Never tells whether the address has an account. ACCESS_DENIED, NOT_FOUND,
  * EMAIL_VERIFICATION_REQUIRED.
  */
 export async function create(ctx: Context, input: NewInvitation): Promise<InvitationRow> {
+  const role_ids = await places.rolesFor(ctx, input.roles ?? [])
+  return invite(ctx, input.email, { ...places.TENANT, role_ids, workspace_role: null })
+}
+
+/** To an organization. NOT_FOUND to outsiders, VALIDATION_ERROR for a role it has not, ACCESS_DENIED, CONFLICT for members. */
+export async function createInside(ctx: Context, input: NewInsideInvitation): Promise<InvitationRow> {
+  const { id } = await organizations.enter(ctx, input.organizationId)
+  const role = input.role === undefined ? ROLE.member : (await memberships.roleFor(ctx, id, input.role)).id
+  // Also within the scopes of the caller's token.
+  await memberships.assertMayGive(ctx, id, role)
+  return invite(ctx, input.email, {
+    organization_id: id,
+    workspace_id: null,
+    role_ids: [role],
+    workspace_role: null,
+  })
+}
+
+/** To a workspace, and as a Member to its organization. The same failures. */
+export async function createInWorkspace(ctx: Context, input: NewWorkspaceInvitation): Promise<InvitationRow> {
+  const { id, organization_id } = await workspaces.enter(ctx, input.workspaceId)
+  return invite(ctx, input.email, {
+    organization_id,
+    workspace_id: id,
+    role_ids: [ROLE.member],
+    workspace_role: input.role ?? 'member',
+  })
+}
+
+async function invite(ctx: Context, given: string, offering: places.Offering): Promise<InvitationRow> {
   const inviter = places.inviting(ctx)
-  const roleIds = await places.rolesFor(ctx, input.roles ?? [])
-  await places.assertMayInvite(ctx, inviter, roleIds)
-  const email = input.email.trim()
+  await places.assertMayInvite(ctx, inviter, offering)
+  const email = given.trim()
+  const isColleague = await places.assertOutside(ctx, offering, email)
+  if (offering.organization_id && !isColleague) await places.assertMayBring(ctx, inviter, offering.organization_id)
   await alone(ctx, email)
-  const earlier = open(ctx).where({ email_key: users.emailKey(email), user_id: null })
-  if (!places.manages(inviter)) earlier.where({ invited_by: inviter.userId })
-  const values = { email, role_ids: roleIds, invited_by: inviter.userId }
-  const [row] = await issue(ctx, [values], await end(ctx, earlier))
+  const { organization_id, workspace_id } = offering
+  const earlier = open(ctx).where({ email_key: users.emailKey(email), organization_id, workspace_id, user_id: null })
+  // Who may invite inside an organization manages the invitations there.
+  if (!organization_id && !places.manages(inviter)) earlier.where({ invited_by: inviter.userId })
+  const [row] = await issue(ctx, [{ ...offering, email, invited_by: inviter.userId }], await end(ctx, earlier))
   return row!
 }
 
@@ -140,10 +188,10 @@ async function issue(ctx: Context, values: Values[], replaces: string[] = []): P
 
 /** What events say of an invitation. */
 export function about(ctx: Context, row: InvitationRow, more: Record<string, unknown> = {}) {
-  const { id, email, role_ids } = row
+  const { id, email, role_ids, organization_id: organization, workspace_id: workspace } = row
   const roles = role_ids.map((role) => ctx.tenant.roles.get(role)?.name ?? role)
-  const data = { id, email: masked(email), roles, ...more }
-  const isTelling = (value: unknown) => !Array.isArray(value) || value.length > 0
+  const data = { id, email: masked(email), roles, organization, workspace, ...more }
+  const isTelling = (value: unknown) => value !== null && !(Array.isArray(value) && value.length === 0)
   return {
     userId: row.user_id ?? undefined,
     data: Object.fromEntries(Object.entries(data).filter(([, value]) => isTelling(value))),
@@ -187,6 +235,58 @@ export async function get(ctx: Context, id: string): Promise<InvitationRow> {
   return row
 }
 
+/** Of an organization or workspace; without either, of all organizations whose members the caller manages. */
+export interface Inside {
+  organizationId?: string | undefined
+  workspaceId?: string | undefined
+}
+
+/** Asks whether the caller manages invitations there; answers which these are. NOT_FOUND to outsiders, ACCESS_DENIED. */
+async function inside(ctx: Context, { organizationId, workspaceId }: Inside): Promise<{ where: Narrow }> {
+  if (workspaceId) {
+    await workspaces.enter(ctx, workspaceId)
+    return { where: (found) => found.where({ workspace_id: workspaceId }) }
+  }
+  if (organizationId) {
+    await organizations.enter(ctx, organizationId)
+    return { where: (found) => found.where({ organization_id: organizationId }) }
+  }
+  if (ctx.inside) ctx.inside.entered = true
+  const { permissions, userId } = ctx.actor!
+  if (permissions.has('organizations:write')) return { where: (found) => found.whereNotNull('organization_id') }
+  const managed = memberships.managedWith(ctx, userId!, 'members:manage')
+  return { where: (found) => found.whereIn('organization_id', managed) }
+}
+
+/** A query is a promise, so it cannot be what an async function answers. */
+type Narrow = (found: ReturnType<typeof open>) => ReturnType<typeof open>
+
+/** Those that can be accepted, the newest first. */
+export async function pendingInside(
+  ctx: Context,
+  where: Inside,
+  page: { limit: number; offset: number },
+): Promise<{ items: InvitationRow[]; total: number }> {
+  const managed = await inside(ctx, where)
+  const found = managed.where(open(ctx)).where('expires_at', '>', ctx.db.fn.now())
+  const [items, [counted]] = await Promise.all([
+    found.clone().select(columns(ctx)).orderBy('id', 'desc').limit(page.limit).offset(page.offset),
+    found.clone().count({ total: '*' }),
+  ])
+  return { items: items as unknown as InvitationRow[], total: Number(counted!.total) }
+}
+
+/** NOT_FOUND also for those that are over. */
+export async function revokeInside(ctx: Context, id: string, where: Inside = {}): Promise<void> {
+  const managed = await inside(ctx, where)
+  const [row] = await managed
+    .where(open(ctx).where({ id }))
+    .update({ revoked_at: ctx.db.fn.now(), ...DEAD })
+    .returning(columns(ctx))
+  if (!row) throw fail('NOT_FOUND', 'No such invitation')
+  ctx.event('invitation.revoked', about(ctx, row))
+}
+
 async function changeable(ctx: Context, id: string): Promise<InvitationRow> {
   const row = await get(ctx, id)
   const inviter = places.inviting(ctx)
@@ -214,7 +314,7 @@ export async function revoke(ctx: Context, id: string): Promise<void> {
 export async function resend(ctx: Context, id: string): Promise<InvitationRow> {
   const before = await changeable(ctx, id)
   const inviter = places.inviting(ctx)
-  if (!before.user_id) await places.assertMayInvite(ctx, inviter, before.role_ids)
+  if (!before.user_id) await places.assertMayInvite(ctx, inviter, before)
   const [row] = await open(ctx)
     .where({ id })
     .update({

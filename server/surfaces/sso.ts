@@ -21,6 +21,8 @@ const snaked = new Set([
   'Belonging',
   'BulkAssigned',
   'BulkAssignment',
+  'Invitation',
+  'InvitationOffer',
 ])
 /** Input keys the document spells in snake_case wherever they stand. */
 const snakedKeys = new Set([
@@ -30,6 +32,8 @@ const snakedKeys = new Set([
   'codeChallengeMethod',
   'orgId',
   'roleId',
+  'invitationCode',
+  'invitationId',
   'clientKeySnake',
 ])
 

@@ -184,6 +184,7 @@ export const samples: Record<string, Record<string, unknown>> = {
   'reset-password-done': { links },
   invitation: {
     post: '/invitation',
+    place: 'Harbour',
     token: 'abc',
     email: account.email,
     invitedBy: 'Grace Hopper',
@@ -193,6 +194,7 @@ export const samples: Record<string, Record<string, unknown>> = {
   },
   'invitation.wrong': {
     post: '/invitation',
+    place: 'Harbour',
     token: 'abc',
     email: account.email,
     way: 'new',
@@ -204,6 +206,7 @@ export const samples: Record<string, Record<string, unknown>> = {
   },
   'invitation.accept': {
     post: '/invitation',
+    place: 'Harbour',
     token: 'abc',
     email: account.email,
     invitedBy: 'Grace Hopper',
@@ -214,6 +217,7 @@ export const samples: Record<string, Record<string, unknown>> = {
   },
   'invitation.stranger': {
     post: '/invitation',
+    place: 'Harbour',
     token: 'abc',
     email: account.email,
     invitedBy: 'Grace Hopper',
@@ -222,8 +226,8 @@ export const samples: Record<string, Record<string, unknown>> = {
     links: { signIn: '/x' },
     rules,
   },
-  'invitation-done': { links: { next: '/account' } },
-  'invitation-done.owed': { links: { login: '/login' } },
+  'invitation-done': { place: 'Harbour', links: { next: '/account' } },
+  'invitation-done.owed': { place: 'Harbour', links: { login: '/login' } },
   consent: {
     client,
     account,

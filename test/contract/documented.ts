@@ -578,6 +578,16 @@ export const served: string[] = [
   'POST /api/workspaces/{id}/members',
   'PUT /api/workspaces/{id}/members/{userId}',
   'DELETE /api/workspaces/{id}/members/{userId}',
+  'POST /api/onboarding/join',
+  'POST /api/onboarding/accept-pending',
+  'POST /api/onboarding/invitations',
+  'GET /api/onboarding/invitations',
+  'DELETE /api/onboarding/invitations/{id}',
+  'POST /api/workspaces/{id}/invitations',
+  'GET /api/workspaces/{id}/invitations',
+  'DELETE /api/workspaces/{id}/invitations/{invId}',
+  'GET /api/workspaces/invitations/preview',
+  'POST /api/workspaces/invitations/accept',
 ]
 
 /** Ours beyond the documents: may be bound. */
@@ -675,6 +685,7 @@ export const extensions: Record<string, Access> = {
   'POST /v1/users/{id}/unlock': 'admin',
   'POST /v1/users/{id}/invite': 'admin',
   'GET /v1/invitations/received': 'user',
+  'GET /api/onboarding/pending': 'user',
   'POST /v1/invitations/{id}/accept': 'user',
   'POST /api/admin/{realm}/users/{userId}/roles/realm/remove': 'admin',
   'GET /v1/webhooks/event-types': 'user',

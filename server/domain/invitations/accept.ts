@@ -2,7 +2,7 @@
  * Accepting: by the mailed link, which proves the address and so may make the account; or by somebody signed in whose verified
  * address is the invited one. What is offered must still be there, and who offered it must still be one who may.
  */
-import { fail } from '../../kernel/errors.ts'
+import { type Failure, fail } from '../../kernel/errors.ts'
 import { type Person, type Proof, person } from '../attempts.ts'
 import type { Context, UserRow } from '../context.ts'
 import { about, all, columns, type InvitationRow, masked, open } from '../invitations.ts'
@@ -49,24 +49,29 @@ async function take(ctx: Context, by: By): Promise<InvitationRow> {
 }
 
 /**
- * Answers who invited, where they are still there. INVITATION_EXPIRED when a role is gone, or who invited has left or may not
- * give as much any more.
+ * Answers where to, and who invited, if they are still there. INVITATION_EXPIRED when the place or a role is gone, or who
+ * invited has left or may not give as much any more.
  */
-async function standing(ctx: Context, row: InvitationRow): Promise<UserRow | undefined> {
+async function standing(
+  ctx: Context,
+  row: InvitationRow,
+): Promise<{ inviter?: UserRow | undefined; where: places.Where }> {
   const inviter = row.invited_by ? await places.inviterOf(ctx, row.invited_by) : undefined
   // The account was made with all it has; the link only brings its owner there.
-  if (row.user_id) return inviter?.user
+  if (row.user_id) return { inviter: inviter?.user, where: places.NOWHERE }
   const known = await ctx.db('roles').where({ tenant_id: ctx.tenant.id }).whereIn('id', row.role_ids).pluck('id')
   if (!inviter || known.length < row.role_ids.length) throw outdated()
-  await places.assertMayInvite(ctx, inviter, row.role_ids).catch((error) => {
-    if (error?.status === 403) throw outdated()
-    throw error
-  })
-  return inviter.user
+  try {
+    await places.assertMayInvite(ctx, inviter, row)
+    return { inviter: inviter.user, where: await places.whereIs(ctx, row) }
+  } catch (error) {
+    throw [403, 404].includes((error as Failure).status) ? outdated() : error
+  }
 }
 
 export interface Offer {
   row: InvitationRow
+  where: places.Where
   /** In words, for who holds the link. */
   invitedBy: string | undefined
   /** The account with the invited address. */
@@ -78,8 +83,8 @@ export interface Offer {
 /** What an invitation offers, and to which account. Changes nothing. */
 export async function offered(ctx: Context, token: string): Promise<Offer> {
   const row = await find(ctx, { token })
-  const inviter = await standing(ctx, row)
-  return { row, invitedBy: inviter && nameOf(inviter), ...(await accountOf(ctx, row)) }
+  const { inviter, where } = await standing(ctx, row)
+  return { row, where, invitedBy: inviter && nameOf(inviter), ...(await accountOf(ctx, row)) }
 }
 
 const nameOf = ({ given_name, family_name, email }: UserRow): string =>
@@ -167,7 +172,7 @@ async function moveIn(ctx: Context, account: Person, { givenName, familyName }: 
  * Of the caller, by the mail or for its address alone. EMAIL_MISMATCH for the invitation of somebody else,
  * EMAIL_VERIFICATION_REQUIRED, INVALID_TOKEN, INVITATION_EXPIRED.
  */
-export async function acceptAs(ctx: Context, by: By): Promise<InvitationRow> {
+export async function acceptAs(ctx: Context, by: By): Promise<Accepted> {
   assertOneself(ctx)
   const user = ctx.actor!.user!
   const row = await take(ctx, by)
@@ -175,15 +180,36 @@ export async function acceptAs(ctx: Context, by: By): Promise<InvitationRow> {
     throw fail('EMAIL_MISMATCH', 'This invitation is for another e-mail address')
   // Whoever made the account may have known the address only; the owner of the mailbox must not be led into it.
   if (!user.email_verified_at) throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
-  await standing(ctx, row)
+  const { where } = await standing(ctx, row)
   await enter(ctx, row, user.id)
-  return row
+  return { row, where }
+}
+
+export interface Accepted {
+  row: InvitationRow
+  where: places.Where
+}
+
+/** The one that waits for the caller, where no id says which. NOT_FOUND when there is none, CONFLICT for several. */
+export async function acceptPending(ctx: Context, id?: string): Promise<Accepted> {
+  if (id !== undefined) return acceptAs(ctx, { id })
+  const { items } = await received(ctx, { limit: 2, offset: 0 })
+  if (!items[0]) throw fail('NOT_FOUND', 'No invitation waits for your verified address')
+  if (items[1]) throw fail('CONFLICT', 'Several invitations wait for you: say which by invitation_id')
+  return acceptAs(ctx, { id: items[0].id })
 }
 
 async function enter(ctx: Context, row: InvitationRow, userId: string): Promise<void> {
+  const inviter = row.invited_by ? await places.inviterOf(ctx, row.invited_by) : undefined
   await all(ctx).where({ id: row.id }).update({ accepted_by: userId })
-  await places.admit(ctx, row.role_ids, userId, row.invited_by)
+  await places.admit(ctx, row, userId, inviter).catch((error) => {
+    throw error?.code === 'ACCESS_DENIED' ? outdated() : error
+  })
   ctx.event('invitation.accepted', { ...about(ctx, row), userId })
+  // Once inside, there is nothing that others to the same place could give.
+  const { organization_id, workspace_id, email_key } = row
+  if (organization_id)
+    await open(ctx).where({ organization_id, workspace_id, email_key }).update({ revoked_at: ctx.db.fn.now() })
 }
 
 /** Open invitations to the caller's verified address, the newest first. Those that do not hold any more are among them. */
