@@ -14,6 +14,7 @@ import * as clients from './0011_clients.ts'
 import * as tenants from './0012_tenants.ts'
 import * as auditTree from './0013_audit_tree.ts'
 import * as requiredActions from './0015_required_actions.ts'
+import * as webhookOrganizations from './0016_webhook_organizations.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -30,6 +31,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0012_tenants': tenants,
   '0013_audit_tree': auditTree,
   '0015_required_actions': requiredActions,
+  '0016_webhook_organizations': webhookOrganizations,
 }
 
 const source: Knex.MigrationSource<string> = {
