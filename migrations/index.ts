@@ -16,6 +16,7 @@ import * as auditTree from './0013_audit_tree.ts'
 import * as idempotency from './0014_idempotency.ts'
 import * as requiredActions from './0015_required_actions.ts'
 import * as invitationPlaces from './0016_invitation_places.ts'
+import * as webhookOrganizations from './0016_webhook_organizations.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -34,6 +35,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0015_required_actions': requiredActions,
   '0014_idempotency': idempotency,
   '0016_invitation_places': invitationPlaces,
+  '0016_webhook_organizations': webhookOrganizations,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -1,7 +1,7 @@
 /** Webhooks: whose events they hear, how messages prove where they come from, who may set them up and see them. */
 import { expect } from 'chai'
 import { Webhook } from 'standardwebhooks'
-import { insertEvents } from '../../server/domain/events.ts'
+import { insertEvent, insertEvents } from '../../server/domain/events.ts'
 import { DEFAULT_TENANT, newId, ROLE } from '../../server/domain/ids.ts'
 import { catchUp } from '../../server/domain/webhooks/queue.ts'
 import { pause } from '../support/address.ts'
@@ -120,6 +120,36 @@ describe('webhooks', () => {
     await receiver.waitFor('/ok/root')
     await pause(700)
     expect(await receiver.messages('/ok/eve')).to.deep.equal([])
+  })
+
+  it('tell owners of their organizations, members nothing', async () => {
+    const [owner, member] = [await app.person(), await app.person()]
+    const tenant_id = DEFAULT_TENANT
+    const organization = { tenant_id, id: newId(), slug: 'heard-org', name: 'Heard' }
+    await app.db('organizations').insert(organization)
+    const join = (user_id: string, role_id: string) =>
+      app.db('memberships').insert({ tenant_id, id: newId(), organization_id: organization.id, user_id, role_id })
+    await join(owner.id, ROLE.owner)
+    await join(member.id, ROLE.member)
+    await subscribe(app, owner.accessToken, `${receiver.url}/ok/owner`, { event_types: ['membership.*'] })
+    await subscribe(app, member.accessToken, `${receiver.url}/ok/member`, { event_types: ['membership.*'] })
+    const event = {
+      type: 'membership.created',
+      userId: ada.id,
+      ip: '203.0.113.9',
+      data: { organization: organization.id },
+    }
+    await insertEvent(app.db, tenant_id, event)
+    const [message] = await receiver.waitFor('/ok/owner')
+    expect(JSON.parse(message!.body).data).to.deep.equal({
+      tenant_id,
+      user_id: ada.id,
+      actor_id: null,
+      client_id: null,
+      details: { organization: organization.id },
+    })
+    await pause(700)
+    expect(await receiver.messages('/ok/member')).to.deep.equal([])
   })
 
   it('tell whoever may not read the audit log who and what, and no more', async () => {

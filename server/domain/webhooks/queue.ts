@@ -5,6 +5,7 @@
 import type { Knex } from 'knex'
 import { addJobs } from '../../../adapters/jobs.ts'
 import { named } from '../../../adapters/knex.ts'
+import { RECEIVERS } from '../../../adapters/webhook-events.ts'
 import type { Outside } from '../context.ts'
 import { insertEvent } from '../events.ts'
 import { firstIdOf } from '../history.ts'
@@ -213,7 +214,7 @@ export async function catchUp(db: Knex, job: { tenantId: string; id: string }): 
     `insert into webhook_deliveries (tenant_id, webhook_id, event_id, event_type)
      select e.tenant_id, w.id, e.id, e.type from webhooks w
      join events e on e.tenant_id = w.tenant_id and e.id >= :from and e.created_at > w.enabled_at
-     cross join lateral webhook_receivers(e.tenant_id, e.type, e.user_id) r
+     cross join lateral ${RECEIVERS} r
      where w.tenant_id = :tenantId and w.id = :id and r.webhook_id = w.id
      on conflict do nothing`,
     { from, tenantId: job.tenantId, id: job.id },

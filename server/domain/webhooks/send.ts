@@ -62,16 +62,19 @@ function secretsOf(out: Outside, claimed: Claimed): string[] | undefined {
   }
 }
 
-/** No more than its reader could read: one's own history, or with audit:read the audit log; otherwise who and what. */
+/**
+ * No more than its reader could read: of oneself, or with audit:read of everybody, all that the log says; of others in an
+ * organization of one's own what they did, not from where; otherwise who and what.
+ */
 function message(out: Outside, claimed: Claimed, event: NonNullable<Claimed['event']>): object {
-  const { actor_id, user_id, client_id, session_id, ip, user_agent, data } = event
+  const { actor_id, user_id, client_id, session_id, ip, user_agent, data: details } = event
   const who = { tenant_id: claimed.tenant_id, user_id, actor_id, client_id }
-  const readsAll = !claimed.tenant_wide || claimed.permissions!.includes('audit:read')
-  const details = { session_id, ip, country: ip ? out.geo.country(ip) : null, user_agent, details: data }
+  const from = { session_id, ip, country: ip ? out.geo.country(ip) : null, user_agent }
+  const readsAll = claimed.tenant_wide ? claimed.permissions!.includes('audit:read') : user_id === claimed.owner_id
   return {
     type: claimed.event_type,
     timestamp: new Date(event.created_at).toISOString(),
-    data: { ...who, ...(readsAll && details) },
+    data: { ...who, ...(readsAll && from), ...((readsAll || !claimed.tenant_wide) && { details }) },
   }
 }
 
