@@ -6,6 +6,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
 import { newId, ROLE } from './ids.ts'
 import * as places from './invitations/places.ts'
+import { managedWith } from './memberships/lists.ts'
 import * as memberships from './memberships.ts'
 import * as organizations from './organizations.ts'
 import * as users from './users.ts'
@@ -254,7 +255,7 @@ async function inside(ctx: Context, { organizationId, workspaceId }: Inside): Pr
   if (ctx.inside) ctx.inside.entered = true
   const { permissions, userId } = ctx.actor!
   if (permissions.has('organizations:write')) return { where: (found) => found.whereNotNull('organization_id') }
-  const managed = memberships.managedWith(ctx, userId!, 'members:manage')
+  const managed = managedWith(ctx, userId!, 'members:manage')
   return { where: (found) => found.whereIn('organization_id', managed) }
 }
 
