@@ -3,6 +3,7 @@ import { operation } from '../domain/context.ts'
 import { remove as end } from '../domain/memberships/leaving.ts'
 import * as lists from '../domain/memberships/lists.ts'
 import * as memberships from '../domain/memberships.ts'
+import { fail } from '../kernel/errors.ts'
 import {
   array,
   email,
@@ -155,12 +156,15 @@ export const ofUser = operation({
   id: 'memberships.of_user',
   summary: "Get user's organizations",
   tag,
-  auth: { permission: 'organizations:read', orSelf: 'userId' },
+  auth: { permission: 'organizations:read', orUser: true },
   effect: 'read',
+  errors: ['NOT_FOUND'],
   input: resource('MembershipInput', { ...pageInput, userId: uuid() }),
   output: page(Membership),
   async run(ctx, { userId, ...input }) {
     const window = pageOf(input)
+    const { userId: self, permissions } = ctx.actor!
+    if (userId !== self && !permissions.has('organizations:read')) throw fail('NOT_FOUND', 'No such user')
     const { items, total } = await lists.list(ctx, { userId }, window)
     return { items: items.map(view), total, count: items.length, ...window }
   },

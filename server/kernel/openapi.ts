@@ -106,7 +106,7 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
                 ...(required.length && { required }),
                 additionalProperties: op.input.additionalProperties,
               }),
-              ...(op.example !== undefined && { example: spelled(surface, op.example) }),
+              ...(op.example !== undefined && { example: spelled(surface, op.example, op.input.title) }),
             },
           },
         },
@@ -119,7 +119,8 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
             type,
             {
               schema: refer(wire(surface, schema as Json)),
-              ...(type === 'application/json' && op.example !== undefined && { example: spelled(surface, op.example) }),
+              ...(type === 'application/json' &&
+                op.example !== undefined && { example: spelled(surface, op.example, op.input.title) }),
             },
           ]),
         ),
@@ -193,10 +194,10 @@ const limitHeaders = {
   RateLimit: { schema: { type: 'string' }, description: '"name";r=hits left;t=seconds until the window is over' },
 }
 
-function spelled(surface: Surface, example: unknown): unknown {
+function spelled(surface: Surface, example: unknown, title?: string): unknown {
   if (Array.isArray(example)) return example.map((value) => spelled(surface, value))
   if (!example || typeof example !== 'object') return example
   return Object.fromEntries(
-    Object.entries(example).map(([key, value]) => [surface.name(undefined, key), spelled(surface, value)]),
+    Object.entries(example).map(([key, value]) => [surface.name(title, key), spelled(surface, value)]),
   )
 }

@@ -198,7 +198,7 @@ describe('organizations', () => {
       { role: 'Member', members: 2 },
       { role: 'Owner', members: 1 },
     ])
-    expect((await call(mia, 'GET', `/organization-memberships/user/${olga.id}`)).status).to.equal(403)
+    expect((await call(mia, 'GET', `/organization-memberships/user/${olga.id}`)).status).to.equal(404)
     expect((await call(mia, 'GET', `/organization-memberships/user/${mia.id}`)).body.data[0].organization.id).to.equal(
       acme.id,
     )
