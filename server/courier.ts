@@ -79,21 +79,28 @@ export function startCourier(
     return taken.length > 0
   }
 
+  /** Resolves when room is made from now on, or at the end. */
+  const nextStir = () =>
+    new Promise<void>((resolve) => {
+      stir = resolve
+    })
+
   async function run(): Promise<void> {
+    // Waits before it looks: a start has other work.
+    let pause = POLL_MS
+    let stirred = nextStir()
     while (!stopping.signal.aborted) {
-      const stirred = new Promise<void>((resolve) => {
-        stir = resolve
-      })
+      const waited = new AbortController()
+      await Promise.race([stirred, sleep(pause, undefined, { signal: waited.signal }).catch(() => {})])
+      waited.abort()
+      await sleep(GATHER_MS)
+      stirred = nextStir()
       const started = performance.now()
       const found = await look().catch((error) => {
         out.log.debug({ err: error }, 'cannot look for webhooks to send')
         return false
       })
-      const waited = new AbortController()
-      const pause = Math.max(POLL_MS, (performance.now() - started) * REST)
-      if (!found) await Promise.race([stirred, sleep(pause, undefined, { signal: waited.signal }).catch(() => {})])
-      waited.abort()
-      await sleep(GATHER_MS)
+      pause = found ? 0 : Math.max(POLL_MS, (performance.now() - started) * REST)
     }
   }
   const running = run()
