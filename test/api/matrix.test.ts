@@ -143,7 +143,7 @@ describe('the authorization matrix', () => {
       ...(method !== 'GET' && { body: '{"no' }),
     })
     const text = await response.text()
-    const body = /json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : {}
+    const body = /[/+]json/.test(response.headers.get('content-type') ?? '') ? JSON.parse(text) : {}
     const code = body.code ?? body.error?.code
     if (response.status === 401 && code === 'UNAUTHORIZED') return 'unauthorized'
     if (response.status === 403 && code === 'ACCESS_DENIED') return 'denied'
