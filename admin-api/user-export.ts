@@ -32,6 +32,7 @@ const ExportedUser = resource('ExportedUser', {
   zoneinfo: nullable(string()),
   status: oneOf(['active', 'disabled', 'deleted']),
   roles: array(string(), { description: 'Names; of roles of a client its client_id, a slash and the name' }),
+  organizations: array(string(), { description: 'Slugs' }),
   attributes: record(anything()),
   createdAt: instant(),
   updatedAt: instant(),

@@ -1,4 +1,4 @@
-import { pbkdf2Sync, scryptSync } from 'node:crypto'
+import { pbkdf2Sync, randomUUID, scryptSync } from 'node:crypto'
 import { hash as argon2 } from '@node-rs/argon2'
 import bcrypt from 'bcryptjs'
 import { expect } from 'chai'
@@ -311,6 +311,45 @@ describe('importing users', () => {
     const large = { email: eve.email, status: 'active', attributes: { big: 'x'.repeat(16_380) } }
     expect(outcomes(await send({ users: [large], update_existing: true }))).to.deep.equal(['failed'])
     expect(await userOf(eve.email)).to.include({ status: 'disabled' })
+  })
+
+  it('makes people members of organizations that are there, for who may fill them', async () => {
+    const tenant_id = '00000000-0000-7000-8000-000000000001'
+    const organization = (slug: string) =>
+      app.db('organizations').insert({ tenant_id, id: randomUUID(), slug, name: slug }).returning('id')
+    const [[acme], [beta]] = await Promise.all([organization('acme'), organization('beta')])
+    const first = await csv('email,organizations\nm1@org.example,acme;beta\nm2@org.example,nowhere\n')
+    expect(outcomes(first)).to.deep.equal(['created', 'failed'])
+    expect(errorsOf(first)[1]).to.equal('organizations no such organization: nowhere')
+    const m1 = await userOf('m1@org.example')
+    const memberships = () => app.db('memberships').where({ user_id: m1.id }).pluck('organization_id')
+    expect(await memberships()).to.have.members([acme.id, beta.id])
+    const { body } = await app.call('GET', '/v1/admin/users/export?q=m1@org', { token: admin })
+    expect(body.users[0].organizations).to.deep.equal(['acme', 'beta'])
+    const again = { users: [{ email: 'm1@org.example', organizations: ['acme'] }], update_existing: true }
+    expect(outcomes(await send(again))).to.deep.equal(['skipped'])
+    await app.db('memberships').where({ user_id: m1.id, organization_id: acme.id }).delete()
+    expect(outcomes(await send(again))).to.deep.equal(['updated'])
+    const { id } = (
+      await app.call('POST', '/v1/admin/roles', {
+        token: admin,
+        body: { name: 'filler', permissions: ['users:write'] },
+      })
+    ).body
+    const filler = await someone(app, id)
+    const denied = await send({ users: [{ email: 'm3@org.example', organizations: ['acme'] }] }, filler.accessToken)
+    expect(errorsOf(denied)).to.deep.equal(['organizations adding members needs the permission organizations:write'])
+    await app.call('PATCH', '/v1/admin/settings/organization_mode', { token: admin, body: { value: 'single' } })
+    const single = await send({
+      users: [
+        { email: 'm4@org.example', organizations: ['acme', 'beta'] },
+        { email: 'm5@org.example', organizations: ['acme'] },
+      ],
+    })
+    expect(outcomes(single)).to.deep.equal(['failed', 'created'])
+    const other = await send({ users: [{ email: 'm5@org.example', organizations: ['beta'] }], update_existing: true })
+    expect(errorsOf(other)).to.deep.equal(['organizations belongs to another organization already'])
+    await app.call('PATCH', '/v1/admin/settings/organization_mode', { token: admin, body: { value: 'multi' } })
   })
 
   it('tries a whole file and takes it back', async () => {

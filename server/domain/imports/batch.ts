@@ -10,6 +10,7 @@ import type { Context } from '../context.ts'
 import { assertStrong } from '../passwords.ts'
 import { emailKey } from '../users.ts'
 import { create } from './create.ts'
+import { resolveOrganizations } from './memberships.ts'
 import { resolveRoles } from './roles.ts'
 import { type Candidate, candidateOf } from './rows.ts'
 import type { Entry } from './sources.ts'
@@ -21,6 +22,7 @@ export interface Work extends Candidate {
   importId: string
   key: string
   roleIds: string[]
+  organizationIds: string[]
   ended: boolean
   end(outcome: Outcome, userId: string | null, errors?: Problem[]): void
 }
@@ -91,6 +93,7 @@ async function applyAll(
     works.push(work)
   }
   await resolveRoles(ctx, works)
+  await resolveOrganizations(ctx, works)
   works.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
   // An address that is there twice meets itself as one that exists.
   for (let left = works.filter((work) => !work.ended); left.length > 0; ) {
@@ -118,6 +121,7 @@ function workOf(ctx: Context, importId: string, entry: Entry, options: Options, 
     importId,
     key: emailKey(candidate.email),
     roleIds: [],
+    organizationIds: [],
     ended: false,
     end(this: Work, outcome: Outcome, userId: string | null, errors?: Problem[]) {
       this.ended = true

@@ -5,6 +5,7 @@ import { totpRow } from '../factors/totp.ts'
 import { newId, ROLE } from '../ids.ts'
 import { toNewAccounts } from '../invitations.ts'
 import { refuse, type Work } from './batch.ts'
+import { join } from './memberships.ts'
 import { PROFILE } from './rows.ts'
 import type { Options } from './store.ts'
 
@@ -17,6 +18,10 @@ export async function create(ctx: Context, works: Work[], options: Options): Pro
   if (made.length === 0) return
   await insertRoles(ctx, made)
   await insertCredentials(ctx, made)
+  await join(
+    ctx,
+    made.map(([userId, work]) => ({ userId, work })),
+  )
   for (const [id, work] of made) {
     ctx.event('user.created', { userId: id, data: { email: work.email, import: work.importId } })
     work.end('created', id)

@@ -14,4 +14,5 @@ export const isBuiltInClient = (clientId: string): boolean => CLIENTS.has(client
 export const isBuiltInRole = (name: string): boolean =>
   name === 'offline_access' || name === 'uma_authorization' || name.startsWith('default-roles-')
 /** Somebody's `admin` there must not become an administrator here. */
-export const isOurs = (name: string): boolean => systemRoles.some((role) => role.name === name)
+export const isOurs = (name: string): boolean =>
+  systemRoles.some((role) => role.name === name && role.scope === undefined)

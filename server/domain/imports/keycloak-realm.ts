@@ -9,12 +9,14 @@ import { bodyCheck, type Problem } from '../../kernel/validate.ts'
 import * as clientRoles from '../clients/roles.ts'
 import * as clients from '../clients.ts'
 import type { Context } from '../context.ts'
+import * as organizations from '../organizations.ts'
+import { slugOf } from '../organizations.ts'
 import * as composites from '../roles/composites.ts'
 import * as roles from '../roles.ts'
 import { assertMay } from '../user-admin.ts'
 import { clientOf, KeycloakClient } from './keycloak-clients.ts'
 import { isBuiltInClient, isBuiltInRole, isOurs } from './keycloak-names.ts'
-import { type RolesOfGroups, roleNames } from './keycloak-users.ts'
+import { type Group, type Groups, roleNames } from './keycloak-users.ts'
 import type { Report } from './report.ts'
 
 type RealmRole = Static<typeof RealmRole>
@@ -22,6 +24,8 @@ type RealmRole = Static<typeof RealmRole>
 export interface Realm {
   roles?: Static<typeof Roles>
   clients?: Static<typeof KeycloakClient>[]
+  /** Names of organizations to be, by slug. */
+  organizations: Map<string, string>
 }
 
 /** What is read of each part; there may be more in them. */
@@ -37,7 +41,7 @@ const RealmRole = object(
   loose,
 )
 const Roles = object({ realm: optional(array(RealmRole)), client: optional(record(array(RealmRole))) }, loose)
-const Group = object(
+const KeycloakGroup = object(
   {
     name: text(255),
     realmRoles: optional(names),
@@ -51,14 +55,14 @@ const checks = {
   clients: bodyCheck(array(KeycloakClient)),
   groups: bodyCheck(array(anything())),
 }
-const checkGroup = bodyCheck(Group)
+const checkGroup = bodyCheck(KeycloakGroup)
 
 /** Keeps a part, or notes that it has no place here. VALIDATION_ERROR for what Keycloak would not have written so. */
-export function takePart(realm: Realm, groups: RolesOfGroups, report: Report, key: string, value: unknown): void {
+export function takePart(realm: Realm, groups: Groups, report: Report, key: string, value: unknown): void {
   inspect(value)
   if (key === 'roles' || key === 'clients' || key === 'groups') assertShape(key, checks[key](value))
   if (key === 'roles' || key === 'clients') realm[key] = value as any
-  else if (key === 'groups') addGroups(groups, value as unknown[], report)
+  else if (key === 'groups') addGroups(realm, groups, value as unknown[], report)
   else if (LISTS.includes(key) && typeof value === 'object' && value !== null)
     report.note(key, Array.isArray(value) ? value.length : Object.keys(value).length)
 }
@@ -80,33 +84,44 @@ const LISTS = [
   'scopeMappings',
 ]
 
-/** Roles by the path of each group, with those of the groups above it. */
-function addGroups(found: RolesOfGroups, list: unknown[], report: Report, above = '', inherited: string[] = []): void {
+/** The topmost groups become organizations; those below them give their roles, and are part of it. */
+function addGroups(
+  realm: Realm,
+  groups: Groups,
+  list: unknown[],
+  report: Report,
+  above?: Group & { path: string },
+): void {
   for (const item of list) {
     assertShape('groups', checkGroup(item))
-    const group = item as Static<typeof Group>
-    const path = `${above}/${group.name}`
-    const held = [...new Set([...inherited, ...roleNames(group)])]
-    found.set(path, held)
-    report.note('groups')
-    addGroups(found, group.subGroups ?? [], report, path, held)
+    const group = item as Static<typeof KeycloakGroup>
+    const path = `${above?.path ?? ''}/${group.name}`
+    const roles = [...new Set([...(above?.roles ?? []), ...roleNames(group)])]
+    const organization = above?.organization ?? slugOf(group.name, 'group')
+    groups.set(path, { roles, organization })
+    if (above) report.note('groups below others, whose members are members of the topmost')
+    else realm.organizations.set(organization, group.name)
+    addGroups(realm, groups, group.subGroups ?? [], report, { path, roles, organization })
   }
 }
 
-/** Roles and clients of one realm, each a handful of statements. */
+/** Roles, clients and topmost groups of one realm, each a handful of statements. */
 const MOST = 5000
 
 /**
- * In the caller's transaction. ACCESS_DENIED without roles:write and clients:write, where there are roles and clients;
+ * In the caller's transaction. ACCESS_DENIED without roles:write, clients:write and organizations:write, where there are any;
  * VALIDATION_ERROR for too many of them.
  */
 export async function takeRealm(ctx: Context, realm: Realm, report: Report): Promise<void> {
   const wanted = (realm.clients ?? []).filter(({ clientId }) => !isBuiltInClient(clientId))
   const found = rolesOf(realm)
-  if (wanted.length + found.length > MOST)
-    throw fail('VALIDATION_ERROR', `A realm with more than ${MOST} roles and clients cannot be taken at once`)
+  if (wanted.length + found.length + realm.organizations.size > MOST)
+    throw fail('VALIDATION_ERROR', `A realm with more than ${MOST} roles, clients and groups cannot be taken at once`)
   if (found.length > 0) await assertMay(ctx, 'roles:write')
   if (wanted.length > 0) await assertMay(ctx, 'clients:write')
+  if (realm.organizations.size > 0) await assertMay(ctx, 'organizations:write')
+  for (const [slug, name] of realm.organizations)
+    await attempt(ctx, `group ${name}`, report, (inner) => takeGroup(inner, slug, name))
   for (const client of wanted)
     await attempt(ctx, `client ${client.clientId}`, report, (inner) => takeClient(inner, client, report))
   for (const role of found) await attempt(ctx, `role ${role.title}`, report, (inner) => takeRole(inner, role, report))
@@ -165,6 +180,11 @@ async function takeParts(ctx: Context, role: Found): Promise<void> {
     for (const name of names) parts.push((await roles.find(ctx, name, where)).id)
   }
   if (parts.length > 0) await composites.add(ctx, role.name, parts, await whereOf(ctx, role.clientId))
+}
+
+async function takeGroup(ctx: Context, slug: string, name: string): Promise<void> {
+  const known = await ctx.db('organizations').where({ tenant_id: ctx.tenant.id, slug }).first('id')
+  if (!known) await organizations.create(ctx, { name, slug })
 }
 
 async function takeClient(ctx: Context, raw: Static<typeof KeycloakClient>, report: Report): Promise<void> {

@@ -5,11 +5,17 @@ import { locale, type Mapper, phone, picture, timeOf, uuidOf } from './foreign.t
 import { isBuiltInClient, isBuiltInRole, isOurs } from './keycloak-names.ts'
 import type { Report } from './report.ts'
 
-/** Roles by the path of their group, those of the groups above it included. */
-export type RolesOfGroups = Map<string, string[]>
+export interface Group {
+  /** Those of the groups above it included. */
+  roles: string[]
+  /** Slug of the organization that the topmost group has become. */
+  organization: string
+}
+/** By path. */
+export type Groups = Map<string, Group>
 
 export const keycloakUser =
-  (groups: RolesOfGroups): Mapper =>
+  (groups: Groups): Mapper =>
   (raw, report) => {
     if (raw.serviceAccountClientId) return void report.note('service accounts')
     const attributes = attributesOf(raw.attributes)
@@ -17,7 +23,6 @@ export const keycloakUser =
     if (raw.federatedIdentities?.length) report.note('links to accounts elsewhere', raw.federatedIdentities.length)
     for (const name of raw.realmRoles?.filter(isOurs) ?? [])
       report.note(`holders of ${name}, which is a system role here`)
-    if (raw.groups?.length) report.note('memberships of groups', raw.groups.length)
     const { phoneNumber, phone_number, locale: language, picture: image, ...others } = attributes
     return {
       id: uuidOf(raw.id),
@@ -31,6 +36,7 @@ export const keycloakUser =
       status: raw.enabled === false ? 'disabled' : undefined,
       created_at: timeOf(raw.createdTimestamp),
       roles: rolesOf(raw, groups),
+      organizations: organizationsOf(raw, groups, report),
       attributes: { ...(raw.username && raw.username !== raw.email && { username: raw.username }), ...others },
       ...credentialsOf(raw.credentials ?? [], report),
     }
@@ -51,9 +57,16 @@ export function roleNames(of: { realmRoles?: string[]; clientRoles?: Record<stri
   ]
 }
 
-function rolesOf(raw: any, groups: RolesOfGroups): string[] {
-  const byGroups = (raw.groups ?? []).flatMap((path: string) => groups.get(path) ?? [])
+function rolesOf(raw: any, groups: Groups): string[] {
+  const byGroups = (raw.groups ?? []).flatMap((path: string) => groups.get(path)?.roles ?? [])
   return [...new Set([...roleNames(raw), ...byGroups])]
+}
+
+function organizationsOf(raw: any, groups: Groups, report: Report): string[] {
+  const found = (raw.groups ?? []).flatMap((path: string) => groups.get(path)?.organization ?? [])
+  const unknown = (raw.groups ?? []).filter((path: string) => !groups.has(path))
+  if (unknown.length > 0) report.note('memberships of groups that stand behind the users, or nowhere', unknown.length)
+  return [...new Set<string>(found)]
 }
 
 function credentialsOf(credentials: any[], report: Report): { password_hash?: string; totp_secret?: string } {

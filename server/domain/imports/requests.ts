@@ -3,7 +3,7 @@ import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { type Foreign, foreignSource, mapped } from './foreign.ts'
 import { type Realm, takePart, takeRealm } from './keycloak-realm.ts'
-import { keycloakUser, type RolesOfGroups } from './keycloak-users.ts'
+import { type Groups, keycloakUser } from './keycloak-users.ts'
 import { createReport, type Report } from './report.ts'
 import { csvEntries, jsonEntries, lineEntries, type Source } from './sources.ts'
 import type { Options } from './store.ts'
@@ -46,24 +46,14 @@ const MAX_REALM = 32 * 1024 * 1024
 
 export function keycloakRequest(bytes: Bytes, options: Options): Request {
   const report = createReport()
-  const realm: Realm = {}
-  const groups: RolesOfGroups = new Map()
-  let count = 0
-  const onBeside = (key: string, value: unknown) => {
-    takePart(realm, groups, report, key, value)
-    if (key === 'groups' && count > 0) report.note('roles by groups, which stand behind the users in this file')
-  }
-  async function* users(): Source {
-    for await (const entries of jsonEntries(bytes, 'users', onBeside, MAX_REALM)) {
-      count += entries.length
-      yield entries
-    }
-  }
+  const realm: Realm = { organizations: new Map() }
+  const groups: Groups = new Map()
+  const onBeside = (key: string, value: unknown) => takePart(realm, groups, report, key, value)
   return {
     format: 'keycloak',
     options,
     report,
-    source: mapped(users(), keycloakUser(groups), report),
+    source: mapped(jsonEntries(bytes, 'users', onBeside, MAX_REALM), keycloakUser(groups), report),
     before: (ctx) => takeRealm(ctx, realm, report),
   }
 }

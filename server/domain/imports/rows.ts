@@ -36,6 +36,7 @@ export const ImportedUser = object(
     status: optional(nullable(oneOf(['active', 'disabled']))),
     enabled: optional(nullable(boolean({ description: 'The same as status' }))),
     roles: optional(nullable(array(text(512), { maxItems: 50, description: 'ids, names, or client_id/name' }))),
+    organizations: optional(nullable(array(text(63), { maxItems: 50, description: 'Slugs; people become members' }))),
     attributes: optional(nullable(record(anything(), { maxProperties: 100 }))),
     password: optional(nullable(text(1024, { description: 'Of a new person, in the clear' }))),
     password_hash: optional(nullable(text(512, { description: 'Of a new person: argon2, bcrypt, PBKDF2 or scrypt' }))),
@@ -92,6 +93,8 @@ export interface Candidate {
   profile: Partial<Record<(typeof PROFILE)[number], string | null>>
   attributes: Record<string, unknown>
   roles: string[]
+  /** Slugs. */
+  organizations: string[]
   password?: string
   passwordHash?: string
   totpSecret?: string
@@ -152,6 +155,7 @@ function candidate(row: Record<string, any>): Candidate {
     profile: Object.fromEntries(PROFILE.filter((name) => row[name] !== undefined).map((name) => [name, row[name]])),
     attributes: row.attributes ?? {},
     roles: row.roles ?? [],
+    organizations: row.organizations ?? [],
     password: given(row.password),
     passwordHash: given(row.password_hash),
     totpSecret: row.totp_secret ? knownSecret(row.totp_secret) : undefined,

@@ -158,6 +158,7 @@ const readers: Record<string, (cell: string) => unknown> = {
   phone_number_verified: flag,
   enabled: flag,
   roles: words,
+  organizations: words,
   attributes: json,
   status: (cell) => cell.toLowerCase(),
 }

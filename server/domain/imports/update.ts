@@ -1,5 +1,5 @@
 /**
- * People an import meets who exist: profile, verification, status and attributes are merged and roles added. What they prove
+ * People an import meets who exist: profile, verification, status and attributes are merged, roles and memberships added. What they prove
  * themselves with is theirs and stays: an import is no way into an account.
  */
 import { type AttributeSchema, attributeProblem } from '../attribute-schema.ts'
@@ -8,6 +8,7 @@ import type { Context } from '../context.ts'
 import { type ManagedRow, setEnabled } from '../user-admin.ts'
 import { MAX_ATTRIBUTES } from '../users.ts'
 import { messageOf, refuse, type Work } from './batch.ts'
+import { join, refuseBound } from './memberships.ts'
 import { PROFILE } from './rows.ts'
 
 export type Existing = ManagedRow & { email_key: string }
@@ -18,6 +19,8 @@ export async function update(ctx: Context, works: Work[], existing: Map<string, 
   const { user_attributes_schema: schema } = ctx.tenant.settings
   const changes = managed.map((work): Change => ({ work, before: existing.get(work.key)!, fields: [] }))
   for (const change of changes) change.after = mergedRow(change, schema)
+  const people = changes.map(({ work, before }) => ({ userId: before.id, work }))
+  await refuseBound(ctx, people)
   const switched = new Set<Work>()
   for (const { work, before } of changes) if (!work.ended && (await switchStatus(ctx, work, before))) switched.add(work)
   const left = changes.filter(({ work }) => !work.ended)
@@ -26,11 +29,18 @@ export async function update(ctx: Context, works: Work[], existing: Map<string, 
     left.filter(({ fields }) => fields.length > 0).map(({ after }) => after),
   )
   const given = await giveRoles(ctx, left)
+  const joined = await join(
+    ctx,
+    people.filter(({ work }) => !work.ended),
+  )
   for (const { work, before, fields } of left) {
     const roles = given.get(before.id)
     if (fields.length > 0) ctx.event('user.updated', { userId: before.id, data: { fields, import: work.importId } })
     if (roles) ctx.event('role.assigned', { userId: before.id, data: { roles, import: work.importId } })
-    work.end(fields.length > 0 || roles || switched.has(work) ? 'updated' : 'skipped', before.id)
+    work.end(
+      fields.length > 0 || roles || switched.has(work) || joined.has(before.id) ? 'updated' : 'skipped',
+      before.id,
+    )
   }
 }
 

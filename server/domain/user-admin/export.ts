@@ -30,6 +30,7 @@ interface Exported {
   zoneinfo: string | null
   status: ManagedRow['status']
   roles: string[]
+  organizations: string[]
   attributes: Record<string, unknown>
   created_at: Date
   updated_at: Date
@@ -51,6 +52,7 @@ export const COLUMNS = [
   'zoneinfo',
   'status',
   'roles',
+  'organizations',
   'attributes',
   'created_at',
   'updated_at',
@@ -91,11 +93,10 @@ async function* pages(ctx: Context, filter: UserFilter): AsyncGenerator<Exported
   let cursor: string | undefined
   do {
     const { items, nextCursor } = await page(ctx, filter, { limit: PAGE, offset: 0, sort: 'created_at', cursor })
-    const roles = await rolesOf(
-      ctx,
-      items.map(({ id }) => id),
-    )
-    if (items.length > 0) yield items.map((row) => exported(row, roles.get(row.id) ?? []))
+    const ids = items.map(({ id }) => id)
+    const [roles, organizations] = await Promise.all([rolesOf(ctx, ids), organizationsOf(ctx, ids)])
+    if (items.length > 0)
+      yield items.map((row) => exported(row, roles.get(row.id) ?? [], organizations.get(row.id) ?? []))
     cursor = nextCursor
   } while (cursor !== undefined)
 }
@@ -115,7 +116,18 @@ async function rolesOf(ctx: Context, ids: string[]): Promise<Map<string, string[
   return new Map(rows.map((row: { user_id: string; names: string[] }) => [row.user_id, row.names]))
 }
 
-const exported = (row: ManagedRow, roles: string[]): Exported => ({
+/** Slugs of the organizations, by person. */
+async function organizationsOf(ctx: Context, ids: string[]): Promise<Map<string, string[]>> {
+  const { rows } = await ctx.db.raw(
+    `select m.user_id, array_agg(o.slug order by o.slug) as slugs
+     from memberships m join organizations o on o.tenant_id = m.tenant_id and o.id = m.organization_id
+     where m.tenant_id = ? and m.user_id = any(?::uuid[]) group by m.user_id`,
+    [ctx.tenant.id, ids],
+  )
+  return new Map(rows.map((row: { user_id: string; slugs: string[] }) => [row.user_id, row.slugs]))
+}
+
+const exported = (row: ManagedRow, roles: string[], organizations: string[]): Exported => ({
   id: row.id,
   email: row.email,
   is_email_verified: row.email_verified_at !== null,
@@ -129,6 +141,7 @@ const exported = (row: ManagedRow, roles: string[]): Exported => ({
   zoneinfo: row.zoneinfo,
   status: row.status,
   roles,
+  organizations,
   attributes: row.attributes,
   created_at: row.created_at,
   updated_at: row.updated_at,
