@@ -16,7 +16,7 @@ import * as auditTree from './0013_audit_tree.ts'
 import * as idempotency from './0014_idempotency.ts'
 import * as requiredActions from './0015_required_actions.ts'
 import * as invitationPlaces from './0016_invitation_places.ts'
-import * as webhookOrganizations from './0016_webhook_organizations.ts'
+import * as webhookOrganizations from './0017_webhook_organizations.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -32,10 +32,10 @@ const migrations: Record<string, Knex.Migration> = {
   '0011_clients': clients,
   '0012_tenants': tenants,
   '0013_audit_tree': auditTree,
-  '0015_required_actions': requiredActions,
   '0014_idempotency': idempotency,
+  '0015_required_actions': requiredActions,
   '0016_invitation_places': invitationPlaces,
-  '0016_webhook_organizations': webhookOrganizations,
+  '0017_webhook_organizations': webhookOrganizations,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -206,13 +206,13 @@ describe('configuration as a document', () => {
       await run(['export', file])
       const document = JSON.parse(readFileSync(file, 'utf8'))
       expect(document).to.deep.equal(await boss().export())
-      document.settings.mfa_policy = 'required'
+      document.settings.registration_enabled = false
       writeFileSync(file, JSON.stringify(document))
       const dry = await run(['apply', file, '--dry-run'])
-      expect(dry.stdout).to.include('+ settings.mfa_policy "required"').and.include('1 changes, none applied')
+      expect(dry.stdout).to.include('+ settings.registration_enabled false').and.include('1 changes, none applied')
       const done = await run(['apply', file], { GOOGLE_CLIENT_SECRET: 'rotated-secret' })
       expect(done.stdout).to.include('~ identity_providers.google').and.not.include('rotated-secret')
-      expect((await boss().export()).settings.mfa_policy).to.equal('required')
+      expect((await boss().export()).settings.registration_enabled).to.equal(false)
       const failed = await run(['apply', file], { GATEHOUSE_TOKEN: 'nonsense' }).catch((error) => error)
       expect([failed.code, failed.stderr]).to.satisfy(
         ([code, text]: [number, string]) => code === 1 && text.includes('401'),
