@@ -15,7 +15,7 @@ interface Counts {
 }
 
 const root = resolve(import.meta.dirname, '../..')
-const FOLDER_MINUTES = 15
+const FOLDER_MINUTES = 20
 
 const groups = byFolder(choose(process.argv.slice(2).filter((argument) => !argument.startsWith('-'))))
 if (groups.size === 0) {
