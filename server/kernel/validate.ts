@@ -1,5 +1,5 @@
 /** Schemas as checks: ajv by one set of rules, and its findings in our words. */
-import { Ajv, type ErrorObject } from 'ajv'
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 
 export interface Problem {
@@ -19,9 +19,13 @@ const queries = formats(
   new Ajv({ allErrors: false, strict: false, useDefaults: true, coerceTypes: 'array', removeAdditional: true }),
 )
 
+/** Compiled at the first use: all rows at once would hold up the start for seconds. */
 const compiled = (ajv: Ajv, schema: object): Check => {
-  const valid = ajv.compile(schema)
-  return (value) => (valid(value) ? undefined : telling(valid.errors ?? []).map(describe))
+  let valid: ValidateFunction | undefined
+  return (value) => {
+    valid ??= ajv.compile(schema)
+    return valid(value) ? undefined : telling(valid.errors ?? []).map(describe)
+  }
 }
 
 /** Of what may be null as well, ajv tells too that it is not null. */
