@@ -204,7 +204,7 @@ describe('required actions', () => {
       expect(enrolment_methods).to.deep.equal(['totp', 'email'])
       app.smtp.mails.length = 0
       expect((await begin({ mfa_token, method: 'email' })).body).to.include({ method: 'email' })
-      const { raw } = await app.smtp.waitFor(jo.email)
+      const { raw } = await app.smtp.waitFor(jo.email, /code/i)
       const code = /\b\d{6}\b/.exec(raw.slice(raw.indexOf('\r\n\r\n')))![0]
       const done = await prove({ mfa_token, code })
       expect(done.body.login, JSON.stringify(done.body)).to.include.keys('tokens')
