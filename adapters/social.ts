@@ -3,7 +3,7 @@
  * user endpoint. PKCE, state, nonce and iss are always checked; every call goes through the fetch that is given.
  */
 import { importPKCS8, SignJWT } from 'jose'
-import * as client from 'openid-client'
+import type * as OpenidClient from 'openid-client'
 
 export interface SocialProvider {
   /** Changes with the stored row, so that a changed provider is discovered anew. */
@@ -54,15 +54,19 @@ export interface Social {
   exchange(provider: SocialProvider, ticket: Ticket, answer: Record<string, string>): Promise<Profile>
 }
 
+/** Loaded with the first sign-in elsewhere: an idle process is smaller without. */
+let client: typeof OpenidClient
+const load = async () => void (client ??= await import('openid-client'))
+
 type Fetch = (url: string, init: any) => Promise<Response>
 const DISCOVERED_MS = 3_600_000
 const MAX = 500
 
 /** `insecure` lets providers be reached by http, for development and tests. */
 export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: boolean }): Social {
-  const known = new Map<string, { at: number; made: Promise<client.Configuration> }>()
+  const known = new Map<string, { at: number; made: Promise<OpenidClient.Configuration> }>()
 
-  const configurationOf = (provider: SocialProvider): Promise<client.Configuration> => {
+  const configurationOf = (provider: SocialProvider): Promise<OpenidClient.Configuration> => {
     const found = known.get(provider.version)
     if (found && Date.now() - found.at < DISCOVERED_MS) return found.made
     const made = configure(provider, fetch, insecure)
@@ -75,6 +79,7 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
 
   return {
     async authorizationUrl(provider, { redirectUri, state, nonce, verifier }) {
+      await load()
       const { scopes, parameters } = provider.config
       const url = client.buildAuthorizationUrl(await configurationOf(provider), {
         ...parameters,
@@ -89,6 +94,7 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
     },
 
     async exchange(provider, { redirectUri, state, nonce, verifier }, answer) {
+      await load()
       const configuration = await configurationOf(provider)
       const url = new URL(redirectUri)
       for (const [key, value] of Object.entries(answer)) url.searchParams.set(key, value)
@@ -109,7 +115,7 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
   }
 }
 
-async function configure(provider: SocialProvider, fetch: Fetch, insecure: boolean): Promise<client.Configuration> {
+async function configure(provider: SocialProvider, fetch: Fetch, insecure: boolean): Promise<OpenidClient.Configuration> {
   const { config, clientId, clientSecret, protocol } = provider
   const metadata = clientSecret && !config.key_id ? { client_secret: clientSecret } : {}
   const execute = insecure ? [client.allowInsecureRequests] : []
@@ -134,7 +140,7 @@ async function configure(provider: SocialProvider, fetch: Fetch, insecure: boole
 }
 
 /** Apple's secret is a JWT of an hour (here: of five minutes, made for each request). */
-async function authentication({ clientId, clientSecret, config }: SocialProvider): Promise<client.ClientAuth> {
+async function authentication({ clientId, clientSecret, config }: SocialProvider): Promise<OpenidClient.ClientAuth> {
   if (!clientSecret) return client.None()
   if (!config.key_id) return client.ClientSecretPost(clientSecret)
   const key = await importPKCS8(clientSecret, 'ES256')
@@ -149,7 +155,7 @@ async function authentication({ clientId, clientSecret, config }: SocialProvider
       .sign(key)
     body.set('client_id', clientId)
     body.set('client_secret', assertion)
-  }) as client.ClientAuth
+  }) as OpenidClient.ClientAuth
 }
 
 /** OAuth 2.0 knows no identity: the person is who the user endpoint says the access token is of. */

@@ -3,14 +3,10 @@
  * What only we can know (whose challenge, whose passkey, counter, backup flags) is checked by domain/passkeys.ts.
  */
 import { isIP } from 'node:net'
-import {
-  type AuthenticationResponseJSON,
-  generateAuthenticationOptions,
-  generateRegistrationOptions,
-  type RegistrationResponseJSON,
-  verifyAuthenticationResponse,
-  verifyRegistrationResponse,
-} from '@simplewebauthn/server'
+import type { AuthenticationResponseJSON, RegistrationResponseJSON } from '@simplewebauthn/server'
+
+/** Loaded with the first passkey: with its ASN.1 it is 250 files, and an idle process is smaller without. */
+const library = () => import('@simplewebauthn/server')
 
 /** How long the browser waits for a person, in milliseconds. */
 const PATIENCE = 300_000
@@ -50,7 +46,7 @@ export function party(publicUrl: string): Party {
 }
 
 /** PublicKeyCredentialCreationOptions as JSON. `challenge` is base64url. */
-export function creationOptions(
+export async function creationOptions(
   at: Party,
   input: {
     name: string
@@ -59,7 +55,7 @@ export function creationOptions(
     exclude: { id: string; transports: string[] }[]
   },
 ): Promise<object> {
-  return generateRegistrationOptions({
+  return (await library()).generateRegistrationOptions({
     rpName: input.name,
     rpID: at.rpId,
     userID: new Uint8Array(input.user.handle),
@@ -75,7 +71,7 @@ export function creationOptions(
 }
 
 /** PublicKeyCredentialRequestOptions as JSON; without `allow` any discoverable passkey may answer. */
-export function requestOptions(
+export async function requestOptions(
   at: Party,
   input: {
     challenge: string
@@ -83,7 +79,7 @@ export function requestOptions(
     userVerification: 'required' | 'preferred'
   },
 ): Promise<object> {
-  return generateAuthenticationOptions({
+  return (await library()).generateAuthenticationOptions({
     rpID: at.rpId,
     challenge: new Uint8Array(Buffer.from(input.challenge, 'base64url')),
     ...(input.allow && { allowCredentials: input.allow }),
@@ -95,6 +91,7 @@ export function requestOptions(
 /** Answer of navigator.credentials.create(), or undefined when it does not prove what it should. */
 export async function verifyCreation(at: Party, response: unknown, challenge: string): Promise<NewPasskey | undefined> {
   if (!isResponse(response, ['attestationObject']) || isFramed(response)) return undefined
+  const { verifyRegistrationResponse } = await library()
   const { verified, registrationInfo: info } = await verifyRegistrationResponse({
     response: response as unknown as RegistrationResponseJSON,
     expectedChallenge: challenge,
@@ -124,6 +121,7 @@ export async function verifyAssertion(
   input: { challenge: string; externalId: string; publicKey: Buffer; requireUserVerification: boolean },
 ): Promise<Assertion | undefined> {
   if (!isResponse(response, ['authenticatorData', 'signature']) || isFramed(response)) return undefined
+  const { verifyAuthenticationResponse } = await library()
   const { verified, authenticationInfo: info } = await verifyAuthenticationResponse({
     response: response as unknown as AuthenticationResponseJSON,
     expectedChallenge: input.challenge,
