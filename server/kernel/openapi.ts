@@ -60,9 +60,10 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
   const required = (input.required ?? []).filter((key: string) => !pathKeys.has(key))
   const asQuery = takesQuery(row)
   const status = row.status ?? 200
+  const tagged = op.version !== undefined && row.method !== 'DELETE'
   const answer = {
     description: 'Success',
-    ...(op.limit && { headers: limitHeaders }),
+    ...((op.limit || tagged) && { headers: { ...(tagged && etagHeader), ...(op.limit && limitHeaders) } }),
     ...(row.status !== 204 && {
       content: {
         'application/json': { schema: refer(success(surface, row)) },
@@ -93,6 +94,7 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
           }))
         : []),
       ...(isKept(row) ? [idempotencyKey] : []),
+      ...(op.version ? [op.effect === 'write' ? ifMatch : ifNoneMatch] : []),
     ],
     ...(!asQuery &&
       rest.length > 0 && {
@@ -129,6 +131,7 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
     responses: {
       [status]: answer,
       ...(op.mayTakeLong && { 202: { ...answer, description: 'Accepted: the work goes on as a job' } }),
+      ...(op.version && row.method === 'GET' && { 304: { description: 'As in If-None-Match', headers: etagHeader } }),
       ...failures(surface, row, refer),
     },
   }
@@ -182,6 +185,15 @@ const idempotencyKey = {
   schema: { type: 'string', minLength: 1, maxLength: 255 },
   description: 'Sent again within a day, it brings the same answer and makes nothing twice',
 }
+
+const etagHeader = { ETag: { schema: { type: 'string' }, description: 'Its version' } }
+const tags = { in: 'header', required: false, schema: { type: 'string', maxLength: 2000 } }
+const ifMatch = {
+  name: 'If-Match',
+  ...tags,
+  description: 'The ETag that was read: refused with 412 if somebody else changed it meanwhile',
+}
+const ifNoneMatch = { name: 'If-None-Match', ...tags, description: 'The ETag that is known: 304 if nothing changed' }
 
 const limitHeaders = {
   ...Object.fromEntries(
