@@ -112,6 +112,7 @@ export const setLogo = operation({
   auth: write,
   effect: 'write',
   input: object({ data: text(Math.ceil(branding.LOGO_BYTES / 3) * 4, { pattern: '^[A-Za-z0-9+/]+={0,2}$' }) }),
+  example: { data: 'R0lGODlhAQABAAAAACw=' },
   output: Branding,
   version,
   run: async (ctx, { data }) => view(ctx.tenant.issuer, await branding.setLogo(ctx, data)) as any,

@@ -125,6 +125,7 @@ export const update = operation({
     trustEmail: optional(boolean()),
     enabled: optional(boolean()),
   }),
+  example: { name: 'Google', trustEmail: true },
   output: IdentityProvider,
   version,
   run: (ctx, { slug, ...change }) => providers.update(ctx, slug, change),

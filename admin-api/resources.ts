@@ -109,6 +109,7 @@ export const update = operation({
     tokenLifetime: optional(fields.tokenLifetime),
     signingAlg: optional(fields.signingAlg),
   }),
+  example: { name: 'Orders API', tokenLifetime: 600 },
   output: Resource,
   version,
   run: (ctx, { id, ...change }) => resources.update(ctx, id, change),

@@ -136,6 +136,7 @@ export const rotate = operation({
     overlap: optional(integer({ minimum: 0, maximum: 604_800, description: 'Seconds the old key works on' })),
     expiresAt,
   }),
+  example: { overlap: 86_400 },
   output: NewApiKey,
   prepare: (ctx) => assertMayChange(ctx),
   async run(ctx, input) {

@@ -141,6 +141,7 @@ export const trust = operation({
   effect: 'write',
   errors: ['NOT_FOUND', 'VALIDATION_ERROR', 'ACCESS_DENIED', 'CONFLICT', 'INSUFFICIENT_AUTHENTICATION'],
   input: object({ id: uuid(), days }),
+  example: { days: 30 },
   output: Trusted,
   run: (ctx, input) => trusted(ctx, input.id, input.days),
 })
@@ -183,6 +184,7 @@ export const distrustMine = operation({
   effect: 'write',
   errors: ['NOT_FOUND'],
   input: object({ deviceId: optional(uuid()), all: optional(boolean({ default: false })) }),
+  example: { all: true },
   output: Done,
   async run(ctx, input) {
     const id = input.all ? undefined : (input.deviceId ?? (await devices.current(ctx)))
