@@ -37,7 +37,13 @@ const view = ({ organization: { slug, ...organization }, ...rest }: lists.Member
 })
 const roleId = text(255, { description: 'id or name of a role of the organization: Owner, Admin, Member, or its own' })
 
-const version = versionBy('membership', ['id'], async (ctx, { id }) => memberships.visible(ctx, id))
+/** Who belongs to the organization and may not look is told so where they would change it. */
+const version = versionBy('membership', ['id'], (ctx, { id }) =>
+  memberships.visible(ctx, id).catch((error) => {
+    if (!ctx.inside) throw error
+    return memberships.enter(ctx, id)
+  }),
+)
 
 export const list = operation({
   id: 'memberships.list',
