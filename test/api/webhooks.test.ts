@@ -152,6 +152,30 @@ describe('webhooks', () => {
     expect(await receiver.messages('/ok/member')).to.deep.equal([])
   })
 
+  it('tell owners of the end of an organization, as which they own nothing any more', async () => {
+    const [owner, member] = [await app.person(), await app.person()]
+    await app.db('users').where({ id: owner.id }).update({ email_verified_at: new Date() })
+    const asOwner = (method: string, path: string, body?: object) =>
+      app.call(method, path, { token: owner.accessToken, body })
+    const { id } = (await asOwner('POST', '/api/organizations', { name: 'Ending' })).body.data
+    const join = { user_id: member.id, org_id: id }
+    expect((await asOwner('POST', '/api/organization-memberships', join)).status).to.equal(201)
+    const event_types = ['organization.*']
+    await subscribe(app, owner.accessToken, `${receiver.url}/ok/ending`, { event_types })
+    await subscribe(app, member.accessToken, `${receiver.url}/ok/bystander`, { event_types })
+    await subscribe(app, root, `${receiver.url}/ok/overseer`, { event_types, tenant_wide: true })
+    expect((await asOwner('DELETE', `/api/organizations/${id}`)).status).to.equal(200)
+    const [message] = await receiver.waitFor('/ok/ending')
+    const [same] = await receiver.waitFor('/ok/overseer')
+    const { type, data } = JSON.parse(message!.body)
+    expect(type).to.equal('organization.deleted')
+    expect(data.details).to.deep.include({ organization: id, name: 'Ending', members: 2 })
+    expect(same!.headers['webhook-id']).to.equal(message!.headers['webhook-id'])
+    await pause(700)
+    expect(await receiver.messages('/ok/overseer')).to.have.length(1)
+    expect(await receiver.messages('/ok/bystander')).to.deep.equal([])
+  })
+
   it('tell whoever may not read the audit log who and what, and no more', async () => {
     const body = { name: 'hooks', permissions: ['webhooks:read', 'webhooks:write'] }
     const role = (await app.call('POST', '/v1/admin/roles', { token: root, body })).body
