@@ -1,6 +1,8 @@
 /** Webhooks: whose events they hear, how messages prove where they come from, who may set them up and see them. */
 import { expect } from 'chai'
 import { Webhook } from 'standardwebhooks'
+import * as heads from '../../server/domain/audit/heads.ts'
+import { seal } from '../../server/domain/audit/seal.ts'
 import { insertEvent, insertEvents } from '../../server/domain/events.ts'
 import { DEFAULT_TENANT, newId, ROLE } from '../../server/domain/ids.ts'
 import { catchUp } from '../../server/domain/webhooks/queue.ts'
@@ -174,6 +176,19 @@ describe('webhooks', () => {
     await pause(700)
     expect(await receiver.messages('/ok/overseer')).to.have.length(1)
     expect(await receiver.messages('/ok/bystander')).to.deep.equal([])
+  })
+
+  it('carry each new head of the audit log away, and none that only says so', async () => {
+    await subscribe(app, root, `${receiver.url}/ok/heads`, { tenant_wide: true, event_types: ['audit.head_signed'] })
+    await rename(ada, 'Ada H.')
+    await seal(app.deps.out, app.db)
+    const [message] = await receiver.waitFor('/ok/heads')
+    const { details } = JSON.parse(message!.body).data
+    const statement = await heads.open(app.db, DEFAULT_TENANT, details.jws)
+    expect(statement).to.include({ tree_size: details.size, root_hash: details.root })
+    for (const _ of [1, 2]) await seal(app.deps.out, app.db)
+    expect((await heads.find(app.db, DEFAULT_TENANT))!.treeSize).to.equal(details.size + 1)
+    expect(await app.db('events').where({ type: 'audit.head_signed' })).to.have.length(1)
   })
 
   it('tell whoever may not read the audit log who and what, and no more', async () => {
