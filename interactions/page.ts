@@ -1,4 +1,6 @@
 /** What every page route shares: the page context of the tenant, the parsed form, and failures as pages. */
+
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { Context as KoaContext, Middleware } from 'koa'
 import { openContext, toFailure } from '../server/api/pipeline.ts'
 import { faceOf } from '../server/domain/branding.ts'
@@ -40,9 +42,9 @@ export function dress(page: Page, { branding }: ClientRecord): void {
   if (texts) page.texts = texts
 }
 
-let derived: Buffer | undefined
+let derived: KeyObject | undefined
 const csrfKey = (sealing: Outside['sealing']) => {
-  derived ??= sealing.derive('csrf')
+  derived ??= createSecretKey(sealing.derive('csrf'))
   return derived
 }
 
