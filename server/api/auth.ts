@@ -123,6 +123,7 @@ export const signOut = operation({
   input: object({
     refreshToken: optional(text(4096, { description: 'Accepted and not needed: the whole session ends' })),
   }),
+  example: { refreshToken: 'rt_…' },
   output: Done,
   async run(ctx) {
     if (ctx.actor!.sessionId) await sessions.end(ctx, ctx.actor!.userId!, ctx.actor!.sessionId)

@@ -84,6 +84,7 @@ export const setUp = operation({
   limit: { name: 'mfa-setup', count: 20, seconds: 3600 },
   errors: ['VALIDATION_ERROR', 'INSUFFICIENT_AUTHENTICATION', 'RATE_LIMITED'],
   input: object({ method: setUpMethod, stepUpCode: stepUp }),
+  example: { method: 'totp' },
   output: MfaSetup,
   prepare: (ctx, input) => factors.assertMayChange(ctx, input.stepUpCode),
   async run(ctx, input, allowed) {
@@ -157,6 +158,7 @@ export const enableEmail = operation({
   effect: 'write',
   errors: ['EMAIL_VERIFICATION_REQUIRED', 'INVALID_CODE', 'INSUFFICIENT_AUTHENTICATION'],
   input: object({ keepSessions, stepUpCode: stepUp }),
+  example: {},
   output: MfaEnabled,
   prepare: (ctx, input) => factors.assertMayChange(ctx, input.stepUpCode),
   async run(ctx, input, allowed) {
