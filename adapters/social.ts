@@ -115,7 +115,11 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
   }
 }
 
-async function configure(provider: SocialProvider, fetch: Fetch, insecure: boolean): Promise<OpenidClient.Configuration> {
+async function configure(
+  provider: SocialProvider,
+  fetch: Fetch,
+  insecure: boolean,
+): Promise<OpenidClient.Configuration> {
   const { config, clientId, clientSecret, protocol } = provider
   const metadata = clientSecret && !config.key_id ? { client_secret: clientSecret } : {}
   const execute = insecure ? [client.allowInsecureRequests] : []

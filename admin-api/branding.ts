@@ -2,6 +2,7 @@
 import { pageInput, pageOf } from '../server/api/shapes.ts'
 import * as branding from '../server/domain/branding.ts'
 import { operation } from '../server/domain/context.ts'
+import { versionBy } from '../server/domain/versions.ts'
 import * as wording from '../server/domain/wording.ts'
 import {
   array,
@@ -73,6 +74,8 @@ const view = (issuer: string, { logo, colors, ...row }: Looks) => ({
   colors,
 })
 
+const version = versionBy('branding', [], branding.get)
+
 export const get = operation({
   id: 'branding.get',
   summary: 'Get branding',
@@ -81,6 +84,7 @@ export const get = operation({
   effect: 'read',
   input: object({}),
   output: Branding,
+  version,
   run: async (ctx) => view(ctx.tenant.issuer, await branding.get(ctx)) as any,
 })
 
@@ -95,6 +99,7 @@ export const update = operation({
   input: object(Object.fromEntries(brandingKeys.map((key) => [key, optional(nullable(brandingFields[key]))]))),
   example: { primaryColor: '#0a7d4f' },
   output: Branding,
+  version,
   run: async (ctx, input) =>
     view(ctx.tenant.issuer, await branding.change(ctx, storedBranding(input as Record<string, unknown>)!)) as any,
 })
@@ -107,7 +112,9 @@ export const setLogo = operation({
   auth: write,
   effect: 'write',
   input: object({ data: text(Math.ceil(branding.LOGO_BYTES / 3) * 4, { pattern: '^[A-Za-z0-9+/]+={0,2}$' }) }),
+  example: { data: 'R0lGODlhAQABAAAAACw=' },
   output: Branding,
+  version,
   run: async (ctx, { data }) => view(ctx.tenant.issuer, await branding.setLogo(ctx, data)) as any,
 })
 
@@ -119,6 +126,7 @@ export const removeLogo = operation({
   effect: 'write',
   input: object({}),
   output: Branding,
+  version,
   run: async (ctx) => view(ctx.tenant.issuer, await branding.removeLogo(ctx)) as any,
 })
 
@@ -131,6 +139,11 @@ const shown = {
   variables: array(string(), { description: 'Names that may stand in braces' }),
 }
 const Text = resource('Text', { key: string(), ...shown })
+
+const textsVersion = versionBy('texts', ['locale'], async (ctx, input) => {
+  const { items } = await wording.list(ctx, input.locale, { changed: true }, { limit: 10_000, offset: 0 })
+  return items.map(({ key, text }) => [key, text])
+})
 
 export const listTexts = operation({
   id: 'texts.list',
@@ -146,6 +159,7 @@ export const listTexts = operation({
     ...pageInput,
   }),
   output: page(Text),
+  version: textsVersion,
   async run(ctx, { locale: in_, q, changed, ...input }) {
     const window = pageOf(input)
     const { items, total } = await wording.list(ctx, in_, { q, changed }, window)
@@ -164,6 +178,7 @@ export const changeTexts = operation({
   input: object({ locale, texts }),
   example: { texts: { 'login.title': 'Welcome back', 'login.submit': null } },
   output: page(Text),
+  version: textsVersion,
   async run(ctx, input) {
     await wording.change(ctx, input.locale, input.texts)
     const all = await wording.list(ctx, input.locale, {}, { limit: 10_000, offset: 0 })
@@ -177,6 +192,8 @@ const Mail = resource('MailTemplate', {
   blocks: record(object(shown), { description: 'subject, heading, text, button …' }),
 })
 const which = { name: text(64), locale }
+
+const mailVersion = versionBy('mail', ['name', 'locale'], (ctx, input) => wording.mail(ctx, input.name, input.locale))
 
 export const listMails = operation({
   id: 'mail_templates.list',
@@ -204,6 +221,7 @@ export const getMail = operation({
   errors: ['NOT_FOUND'],
   input: object(which),
   output: Mail,
+  version: mailVersion,
   run: (ctx, input) => wording.mail(ctx, input.name, input.locale) as any,
 })
 
@@ -218,6 +236,7 @@ export const changeMail = operation({
   input: object({ ...which, blocks: texts }),
   example: { blocks: { subject: 'Welcome to {name}', heading: 'Hello!' } },
   output: Mail,
+  version: mailVersion,
   run: (ctx, input) => wording.changeMail(ctx, input.name, input.locale, input.blocks) as any,
 })
 
@@ -230,6 +249,7 @@ export const resetMail = operation({
   errors: ['NOT_FOUND'],
   input: object(which),
   output: Mail,
+  version: mailVersion,
   run: (ctx, input) => wording.resetMail(ctx, input.name, input.locale) as any,
 })
 

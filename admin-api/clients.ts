@@ -31,7 +31,11 @@ const metadata = {
       description: 'How GET /api/auth/callback/{client} hands over tokens: as JSON (default), or as HttpOnly cookies',
     }),
   ),
-  callbackRedirectUri: optional(nullable(uri({ description: 'Where the callback leads with callback_mode cookies' }))),
+  callbackRedirectUri: optional(
+    nullable(
+      uri({ description: 'Where the callback leads with callback_mode cookies: a page at the origin of this server' }),
+    ),
+  ),
   allowedOrigins: optional(nullable(array(text(300, { pattern: '^https?://[^\\s/?#*@]+$' }), { maxItems: 100 }))),
 }
 const loginPolicy = {

@@ -3,6 +3,7 @@ import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
 import { Slug } from '../server/api/social.ts'
 import { operation } from '../server/domain/context.ts'
 import * as providers from '../server/domain/identity-providers.ts'
+import { versionBy } from '../server/domain/versions.ts'
 import {
   array,
   boolean,
@@ -43,6 +44,8 @@ const IdentityProvider = resource('IdentityProvider', {
 const write = { permission: 'settings:write' }
 const scopes = optional(array(text(200), { maxItems: 50 }))
 const secret = text(4096, { secret: true })
+
+const version = versionBy('identity provider', ['slug'], (ctx, { slug }) => providers.get(ctx, slug))
 
 export const create = operation({
   id: 'identity_providers.create',
@@ -101,6 +104,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object({ slug: Slug }),
   output: IdentityProvider,
+  version,
   run: (ctx, { slug }) => providers.get(ctx, slug),
 })
 
@@ -121,7 +125,9 @@ export const update = operation({
     trustEmail: optional(boolean()),
     enabled: optional(boolean()),
   }),
+  example: { name: 'Google', trustEmail: true },
   output: IdentityProvider,
+  version,
   run: (ctx, { slug, ...change }) => providers.update(ctx, slug, change),
 })
 
@@ -135,6 +141,7 @@ export const remove = operation({
   errors: ['NOT_FOUND'],
   input: object({ slug: Slug }),
   output: Done,
+  version,
   async run(ctx, { slug }) {
     await providers.remove(ctx, slug)
     return done('The provider is deleted')

@@ -147,13 +147,21 @@ export const importAuth0 = foreign(
   'auth0',
   'Auth0',
   'Lines of JSON as its export job writes them, or a list; password hashes where its support has added them. user_metadata and app_metadata become attributes. What has no place here is in not_taken.',
-  { 'application/x-ndjson': string({ maxLength: undefined }), 'application/json': array(anything()) },
+  {
+    'application/x-ndjson': string({ maxLength: undefined }),
+    'application/json': array(anything({ examples: [{ email: 'ada@example.com' }] })),
+  },
 )
 export const importCognito = foreign(
   'cognito',
   'Amazon Cognito',
   'CSV by the header of a user pool, or the answer of ListUsers. The sub stays. There are no passwords in it: people choose one by send_welcome or a reset.',
-  { 'text/csv': string({ maxLength: undefined }), 'application/json': object({ Users: array(anything()) }) },
+  {
+    'text/csv': string({ maxLength: undefined }),
+    'application/json': record(anything(), {
+      examples: [{ Users: [{ Username: 'ada', Attributes: [{ Name: 'email', Value: 'ada@example.com' }] }] }],
+    }),
+  },
 )
 
 export const importKeycloak = operation({
@@ -162,7 +170,9 @@ export const importKeycloak = operation({
   summary: 'Import an export of a Keycloak realm: roles, clients, users',
   description:
     'Roles with their parts, clients with roles and secrets, users with password hashes, authenticator apps, their ids and the roles they hold, by their groups as well. What is there already stays; what has no place here is in not_taken. Needs roles:write and clients:write where the file has any.',
-  upload: { 'application/json': record(anything()) },
+  upload: {
+    'application/json': record(anything(), { examples: [{ realm: 'acme', users: [{ email: 'ada@example.com' }] }] }),
+  },
   prepare: (ctx, input, { bytes }) =>
     imports.prepare(ctx, imports.keycloakRequest(bytes(ctx.out.config.importMaxBytes), optionsOf(input))),
   run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,

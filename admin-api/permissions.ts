@@ -2,6 +2,7 @@
 import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
 import { operation } from '../server/domain/context.ts'
 import * as permissions from '../server/domain/permissions.ts'
+import { versionBy } from '../server/domain/versions.ts'
 import { integer, nullable, object, optional, page, resource, string, text } from '../server/kernel/schema.ts'
 import { key, Permission, wholePage } from './shapes.ts'
 
@@ -13,6 +14,8 @@ const fields = {
   action: optional(half),
   description: optional(nullable(text(300))),
 }
+
+const version = versionBy('permission', ['id'], (ctx, { id }) => permissions.get(ctx, id))
 
 export const list = operation({
   id: 'permissions.list',
@@ -43,6 +46,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: key('permission') }),
   output: Permission,
+  version,
   run: (ctx, { id }) => permissions.get(ctx, id),
 })
 
@@ -71,6 +75,7 @@ export const update = operation({
   input: object({ id: key('permission'), ...fields }),
   example: { description: 'Approve invoices up to 10,000' },
   output: Permission,
+  version,
   run: (ctx, { id, ...change }) => permissions.update(ctx, id, change),
 })
 
@@ -84,6 +89,7 @@ export const remove = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: key('permission') }),
   output: Done,
+  version,
   async run(ctx, { id }) {
     await permissions.remove(ctx, id)
     return done('The permission is deleted')

@@ -2,6 +2,7 @@
 import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
 import { operation } from '../server/domain/context.ts'
 import * as resources from '../server/domain/resources.ts'
+import { versionBy } from '../server/domain/versions.ts'
 import {
   array,
   instant,
@@ -36,6 +37,8 @@ const Resource = resource('ApiResource', {
   updatedAt: instant(),
 })
 const key = { id: uuid() }
+
+const version = versionBy('resource', ['id'], (ctx, { id }) => resources.get(ctx, id))
 
 export const create = operation({
   id: 'resources.create',
@@ -86,6 +89,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object(key),
   output: Resource,
+  version,
   run: (ctx, input) => resources.get(ctx, input.id),
 })
 
@@ -105,7 +109,9 @@ export const update = operation({
     tokenLifetime: optional(fields.tokenLifetime),
     signingAlg: optional(fields.signingAlg),
   }),
+  example: { name: 'Orders API', tokenLifetime: 600 },
   output: Resource,
+  version,
   run: (ctx, { id, ...change }) => resources.update(ctx, id, change),
 })
 
@@ -119,6 +125,7 @@ export const remove = operation({
   errors: ['NOT_FOUND'],
   input: object(key),
   output: Done,
+  version,
   async run(ctx, input) {
     await resources.remove(ctx, input.id)
     return done('The resource is deleted')

@@ -61,6 +61,7 @@ export const assign = operation({
   effect: 'write',
   errors: ['NOT_FOUND'],
   input: object({ userId, ...givenRoles }),
+  example: { role: 'admin' },
   output: page(Role),
   run: async (ctx, input) => wholePage(await members.assign(ctx, input.userId, roleKeysOf(input))),
 })

@@ -108,6 +108,9 @@ export async function spend(ctx: Context, limit: { name: string; count: number; 
 const EMAIL = /^[^\s@\p{Cc}]{1,64}@[^\s@.\p{Cc}]+(\.[^\s@.\p{Cc}]+)+$/u
 export const isEmail = (value: string): boolean => value.length <= 254 && EMAIL.test(value)
 
+/** A telephone number as people write it, without what only makes it easier to read. */
+export const typedPhone = (value: string): string => value.replace(/[\s()/-]/g, '')
+
 const passwordErrors: Record<string, string> = {
   too_simple: 'password.error.common',
   too_common: 'password.error.common',

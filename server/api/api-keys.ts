@@ -1,7 +1,9 @@
 /** A person's own API keys. */
+
 import * as apiKeys from '../domain/api-keys.ts'
 import { operation } from '../domain/context.ts'
 import { assertMayChange } from '../domain/factors.ts'
+import { versionBy } from '../domain/versions.ts'
 import {
   array,
   instant,
@@ -46,6 +48,12 @@ const view = (row: apiKeys.ApiKeyRow) => ({
 })
 const name = text(100)
 const expiresAt = optional(nullable(instant({ description: 'null: does not expire' })))
+
+/** Using a key does not change it. */
+const version = versionBy('api key', ['id'], async (ctx, { id }) => {
+  const { last_used_at, last_used_ip, ...row } = await apiKeys.get(ctx, ctx.actor!.userId!, id)
+  return row
+})
 
 export const list = operation({
   id: 'api_keys.list',
@@ -94,6 +102,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: uuid() }),
   output: ApiKey,
+  version,
   run: async (ctx, input) => view(await apiKeys.get(ctx, ctx.actor!.userId!, input.id)),
 })
 
@@ -107,6 +116,7 @@ export const revoke = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: uuid() }),
   output: Done,
+  version,
   async run(ctx, input) {
     await apiKeys.revoke(ctx, ctx.actor!.userId!, input.id)
     return done('The key is revoked')
@@ -126,6 +136,7 @@ export const rotate = operation({
     overlap: optional(integer({ minimum: 0, maximum: 604_800, description: 'Seconds the old key works on' })),
     expiresAt,
   }),
+  example: { overlap: 86_400 },
   output: NewApiKey,
   prepare: (ctx) => assertMayChange(ctx),
   async run(ctx, input) {

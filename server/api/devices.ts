@@ -1,6 +1,8 @@
 /** A person's own devices: what signed in where, which skip the second factor, which may not sign in any more. */
+
 import { type Context, operation } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
+import { versionBy } from '../domain/versions.ts'
 import {
   boolean,
   instant,
@@ -71,6 +73,12 @@ const Trusted = object({
   message: string(),
 })
 
+/** Signing in on a device does not change what is decided about it. */
+const version = versionBy('device', ['id'], async (ctx, { id }) => {
+  const { trusted, trustedUntil, blocked } = view(await devices.get(ctx, me(ctx), id))
+  return [id, trusted, trustedUntil, blocked]
+})
+
 export const list = operation({
   id: 'devices.list',
   summary: 'List all registered devices',
@@ -97,6 +105,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: byId,
   output: Device,
+  version,
   run: async (ctx, input) => view(await devices.get(ctx, me(ctx), input.id)),
 })
 
@@ -110,6 +119,7 @@ export const remove = operation({
   errors: ['NOT_FOUND'],
   input: byId,
   output: Done,
+  version,
   async run(ctx, input) {
     await devices.remove(ctx, me(ctx), input.id)
     return done('The device is signed out and forgotten')
@@ -131,6 +141,7 @@ export const trust = operation({
   effect: 'write',
   errors: ['NOT_FOUND', 'VALIDATION_ERROR', 'ACCESS_DENIED', 'CONFLICT', 'INSUFFICIENT_AUTHENTICATION'],
   input: object({ id: uuid(), days }),
+  example: { days: 30 },
   output: Trusted,
   run: (ctx, input) => trusted(ctx, input.id, input.days),
 })
@@ -173,6 +184,7 @@ export const distrustMine = operation({
   effect: 'write',
   errors: ['NOT_FOUND'],
   input: object({ deviceId: optional(uuid()), all: optional(boolean({ default: false })) }),
+  example: { all: true },
   output: Done,
   async run(ctx, input) {
     const id = input.all ? undefined : (input.deviceId ?? (await devices.current(ctx)))

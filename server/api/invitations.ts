@@ -4,6 +4,7 @@ import { type Context, operation } from '../domain/context.ts'
 import * as accepting from '../domain/invitations/accept.ts'
 import * as invitations from '../domain/invitations.ts'
 import * as memberships from '../domain/memberships.ts'
+import { versionBy } from '../domain/versions.ts'
 import { WORKSPACE_ROLES } from '../domain/workspaces.ts'
 import { fail } from '../kernel/errors.ts'
 import {
@@ -109,6 +110,8 @@ export const create = operation({
   run: async (ctx, input) => view(ctx, await invitations.create(ctx, input)),
 })
 
+const version = versionBy('invitation', ['id'], async (ctx, { id }) => view(ctx, await invitations.get(ctx, id)))
+
 export const get = operation({
   id: 'invitations.get',
   summary: 'Get invitation details',
@@ -118,6 +121,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: uuid() }),
   output: Invitation,
+  version,
   run: async (ctx, input) => view(ctx, await invitations.get(ctx, input.id)),
 })
 
@@ -131,6 +135,7 @@ export const revoke = operation({
   errors: ['NOT_FOUND', 'ACCESS_DENIED', 'CONFLICT'],
   input: object({ id: uuid() }),
   output: Done,
+  version,
   async run(ctx, input) {
     await invitations.revoke(ctx, input.id)
     return done('The invitation is revoked')

@@ -3,6 +3,7 @@ import { operation } from '../domain/context.ts'
 import { remove as end } from '../domain/memberships/leaving.ts'
 import * as lists from '../domain/memberships/lists.ts'
 import * as memberships from '../domain/memberships.ts'
+import { versionBy } from '../domain/versions.ts'
 import { fail } from '../kernel/errors.ts'
 import {
   array,
@@ -35,6 +36,14 @@ const view = ({ organization: { slug, ...organization }, ...rest }: lists.Member
   organization: { ...organization, tenantId: slug },
 })
 const roleId = text(255, { description: 'id or name of a role of the organization: Owner, Admin, Member, or its own' })
+
+/** Who belongs to the organization and may not look is told so where they would change it. */
+const version = versionBy('membership', ['id'], (ctx, { id }) =>
+  memberships.visible(ctx, id).catch((error) => {
+    if (!ctx.inside) throw error
+    return memberships.enter(ctx, id)
+  }),
+)
 
 export const list = operation({
   id: 'memberships.list',
@@ -69,6 +78,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: resource('MembershipInput', { id: uuid() }),
   output: Membership,
+  version,
   run: async (ctx, { id }) => view(await lists.view(ctx, await memberships.visible(ctx, id))),
 })
 
@@ -133,6 +143,7 @@ export const update = operation({
   input: resource('MembershipInput', { id: uuid(), roleId }),
   example: { roleId: 'Admin' },
   output: Membership,
+  version,
   run: async (ctx, { id, roleId }) => view(await lists.view(ctx, await memberships.changeRole(ctx, id, roleId))),
 })
 
@@ -146,6 +157,7 @@ export const remove = operation({
   errors: ['NOT_FOUND', 'CONFLICT'],
   input: resource('MembershipInput', { id: uuid() }),
   output: Done,
+  version,
   async run(ctx, { id }) {
     await end(ctx, id)
     return done('The membership is ended')

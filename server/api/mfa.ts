@@ -49,13 +49,13 @@ export const MfaEnabled = resource('MfaEnabled', {
     array(string(), { description: 'Ten, each good for one sign-in. Shown this once, to who has none yet' }),
   ),
 })
-export const MfaSetup = resource('MfaSetup', {
-  method: oneOf(['totp', 'sms', 'email']),
+export const setupFields = {
   secret: optional(string({ description: 'Base32, for typing by hand' })),
   url: optional(string({ description: 'otpauth:// address for the authenticator app' })),
   qrSvg: optional(string({ description: 'The address as a QR code', maxLength: 200_000 })),
   message: string(),
-})
+}
+const MfaSetup = resource('MfaSetup', { ...setupFields, method: oneOf(['totp', 'sms']) })
 const off = resource('MfaDisabled', { disabled: array(Method), methods: array(Method) })
 
 const me = (ctx: Context): UserRow => ctx.actor!.user!
@@ -84,6 +84,7 @@ export const setUp = operation({
   limit: { name: 'mfa-setup', count: 20, seconds: 3600 },
   errors: ['VALIDATION_ERROR', 'INSUFFICIENT_AUTHENTICATION', 'RATE_LIMITED'],
   input: object({ method: setUpMethod, stepUpCode: stepUp }),
+  example: { method: 'totp' },
   output: MfaSetup,
   prepare: (ctx, input) => factors.assertMayChange(ctx, input.stepUpCode),
   async run(ctx, input, allowed) {
@@ -157,6 +158,7 @@ export const enableEmail = operation({
   effect: 'write',
   errors: ['EMAIL_VERIFICATION_REQUIRED', 'INVALID_CODE', 'INSUFFICIENT_AUTHENTICATION'],
   input: object({ keepSessions, stepUpCode: stepUp }),
+  example: {},
   output: MfaEnabled,
   prepare: (ctx, input) => factors.assertMayChange(ctx, input.stepUpCode),
   async run(ctx, input, allowed) {

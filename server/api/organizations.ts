@@ -1,8 +1,10 @@
 /** Organizations: made, seen and changed by their own people, and by administrators of the tenant. */
+
 import { operation } from '../domain/context.ts'
 import { handOver } from '../domain/memberships/leaving.ts'
 import * as onboarding from '../domain/onboarding.ts'
 import * as organizations from '../domain/organizations.ts'
+import { versionBy } from '../domain/versions.ts'
 import {
   anything,
   array,
@@ -60,6 +62,8 @@ const about = {
   tenantId: optional(slug),
 }
 
+const version = versionBy('organization', ['id'], async (ctx, { id }) => organizations.enter(ctx, id))
+
 export const list = operation({
   id: 'organizations.list',
   summary: 'List all organizations',
@@ -93,6 +97,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: resource('OrganizationInput', { id: uuid() }),
   output: Organization,
+  version,
   run: async (ctx, { id }) => view(await organizations.describe(ctx, await organizations.enter(ctx, id))),
 })
 
@@ -131,6 +136,7 @@ export const update = operation({
   }),
   example: { name: 'Acme Corporation' },
   output: Organization,
+  version,
   async run(ctx, { id, tenantId, ...change }) {
     const row = await organizations.update(ctx, id, { ...change, slug: tenantId })
     return view(await organizations.describe(ctx, row))
@@ -147,6 +153,7 @@ export const remove = operation({
   errors: ['NOT_FOUND'],
   input: resource('OrganizationInput', { id: uuid() }),
   output: Done,
+  version,
   async run(ctx, { id }) {
     await organizations.remove(ctx, id)
     return done('The organization is deleted')

@@ -92,6 +92,7 @@ export const finishRegistration = operation({
     name: optional(name),
     endOtherSessions: optional(boolean({ default: false })),
   }),
+  example: { credential: {}, name: 'Phone' },
   output: object({ credential: Passkey, message: string() }),
   async prepare(ctx, input) {
     await assertMayChange(ctx)
@@ -128,6 +129,7 @@ export const rename = operation({
   effect: 'write',
   errors: ['VALIDATION_ERROR', 'NOT_FOUND'],
   input: object({ id, name }),
+  example: { name: 'Old phone' },
   output: Passkey,
   run: async (ctx, input) => view(await passkeys.rename(ctx, ctx.actor!.userId!, input.id, input.name)),
 })
@@ -168,6 +170,7 @@ export const beginSignIn = operation({
   limit: { name: 'webauthn-begin', count: 60, seconds: 900 },
   errors: ['UNAUTHORIZED', 'NOT_FOUND', 'RATE_LIMITED'],
   input: object(attemptKeys),
+  example: {},
   output: Begun,
   async run(ctx, input) {
     const waiting = input.mfaToken || input.userId
@@ -195,6 +198,7 @@ export const finishSignIn = operation({
     'RATE_LIMITED',
   ],
   input: object({ ...attemptKeys, credential: answer }),
+  example: { credential: {} },
   output: LoginAnswer,
   prepare: (ctx, input) => passkeys.checkSignIn(ctx, input.credential, { findAttempt: () => findAttempt(ctx, input) }),
   async run(ctx, _input, used) {

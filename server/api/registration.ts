@@ -74,6 +74,7 @@ export const replace = operation({
     { id, clientId: text(255), clientSecret: optional(text(255, { secret: true })), ...registrable },
     ignoring,
   ),
+  example: { clientId: 'a1b2c3', clientName: 'My App', redirectUris: ['https://app.example.com/callback'] },
   output: Registered,
   async run(ctx, { id, clientId, clientSecret, ...input }) {
     const said: Record<string, unknown> = input

@@ -43,6 +43,7 @@ export const endAll = operation({
   auth: 'user',
   effect: 'write',
   input: object({ exceptCurrent: optional(boolean({ default: false })) }),
+  example: { exceptCurrent: true },
   output: Done,
   async run(ctx, input) {
     const count = await sessions.endAll(ctx, ctx.actor!.userId!, input.exceptCurrent ? ctx.actor!.sessionId : undefined)

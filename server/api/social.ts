@@ -103,6 +103,7 @@ export const callback = operation({
     user: optional(text(4096, { description: "Apple's name of the person" })),
     binding: optional(text(512)),
   }),
+  example: { code: 'SplxlOBeZQQYbYS6WxSbIA', state: 'af0ifjsldkj', binding: 'from-authorize' },
   output: either(LoginResult, MfaRequired, ActionsRequired, Linked),
   async prepare(ctx, { provider, via, binding, ...answer }): Promise<Found> {
     const stored = await social.look(ctx, provider, answer.state)

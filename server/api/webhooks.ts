@@ -213,6 +213,7 @@ export const remove = operation({
   errors: ['NOT_FOUND', 'ACCESS_DENIED'],
   input: object({ id: uuid() }),
   output: Done,
+  version,
   async run(ctx, input) {
     await webhooks.remove(ctx, input.id)
     return done('The webhook is deleted')

@@ -1,5 +1,7 @@
 /** Workspaces: teams inside an organization. */
+
 import { operation } from '../domain/context.ts'
+import { versionBy } from '../domain/versions.ts'
 import * as workspaces from '../domain/workspaces.ts'
 import {
   email,
@@ -47,6 +49,8 @@ const slug = optional(text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$'
 const description = optional(nullable(text(2000)))
 const key = { id: uuid() }
 
+const version = versionBy('workspace', ['id'], async (ctx, { id }) => workspaces.enter(ctx, id))
+
 export const list = operation({
   id: 'workspaces.list',
   summary: 'List workspaces',
@@ -89,6 +93,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: resource('WorkspaceInput', key),
   output: Workspace,
+  version,
   run: async (ctx, { id }) => view(await workspaces.enter(ctx, id)),
 })
 
@@ -103,6 +108,7 @@ export const update = operation({
   input: resource('WorkspaceInput', { ...key, name: optional(text(200)), slug, description }),
   example: { name: 'Research' },
   output: Workspace,
+  version,
   run: async (ctx, { id, ...change }) => view(await workspaces.update(ctx, id, change)),
 })
 
@@ -115,6 +121,7 @@ export const remove = operation({
   errors: ['NOT_FOUND'],
   input: resource('WorkspaceInput', key),
   output: Done,
+  version,
   async run(ctx, { id }) {
     await workspaces.remove(ctx, id)
     return done('The workspace is deleted')

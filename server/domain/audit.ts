@@ -135,7 +135,7 @@ export const view = (ctx: Context, row: EventRecord): AuditView => ({
   clientId: row.client_id,
   sessionId: row.session_id,
   ip: row.ip,
-  country: row.ip ? ctx.out.geo.country(row.ip) : null,
+  country: row.ip ? ctx.out.geo.place(row.ip).country : null,
   userAgent: row.user_agent,
   device: row.user_agent === null ? null : agentLabel(row.user_agent),
   requestId: row.request_id,

@@ -1,6 +1,7 @@
 /** The OpenAPI 3.1 document of a surface, from the same values that serve it. */
 import { rowInput, takesQuery } from './bind.ts'
-import { statusOf } from './errors.ts'
+import { type Code, fail, statusOf } from './errors.ts'
+import { exampleOf } from './example.ts'
 import { takesIdempotencyKey } from './idempotency.ts'
 import { permissionOf } from './operation.ts'
 import { type Json, type Row, type Surface, wire } from './surface.ts'
@@ -10,12 +11,13 @@ export function openapi(
   info: { title: string; version: string; serverUrl: string; tokenUrl: string },
 ): Json {
   const schemas: Json = {}
+  const examples = shelf()
   const paths: Json = {}
   for (const surface of surfaces) {
     for (const row of surface.rows) {
       const path = row.path.replace(/:(\w+)/g, '{$1}')
       paths[path] ??= {}
-      paths[path][row.method.toLowerCase()] ??= described(surface, row, schemas)
+      paths[path][row.method.toLowerCase()] ??= described(surface, row, schemas, examples)
     }
   }
   return {
@@ -26,6 +28,7 @@ export function openapi(
     paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => a.localeCompare(b))),
     components: {
       schemas,
+      examples: examples.all,
       securitySchemes: {
         bearer: {
           type: 'http',
@@ -38,7 +41,7 @@ export function openapi(
   }
 }
 
-function described(surface: Surface, row: Row, schemas: Json): Json {
+function described(surface: Surface, row: Row, schemas: Json, examples: Shelf): Json {
   const { op } = row
   const prefix = surface.id === 'sso' ? 'Sso' : ''
   const refer = (json: any): any => {
@@ -59,13 +62,23 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
   const rest = Object.entries<Json>(input.properties).filter(([key]) => !pathKeys.has(key))
   const required = (input.required ?? []).filter((key: string) => !pathKeys.has(key))
   const asQuery = takesQuery(row)
+  const body = {
+    type: 'object',
+    properties: Object.fromEntries(rest),
+    ...(required.length && { required }),
+    additionalProperties: op.input.additionalProperties,
+  }
   const status = row.status ?? 200
+  const tagged = op.version !== undefined && row.method !== 'DELETE'
   const answer = {
     description: 'Success',
-    ...(op.limit && { headers: limitHeaders }),
+    ...((op.limit || tagged) && { headers: { ...(tagged && etagHeader), ...(op.limit && limitHeaders) } }),
     ...(row.status !== 204 && {
       content: {
-        'application/json': { schema: refer(success(surface, row)) },
+        'application/json': {
+          schema: refer(success(surface, row)),
+          examples: examples.refer(`${surface.id}.${op.id}`, exampleOf(success(surface, row))),
+        },
         ...Object.fromEntries((op.downloads ?? []).map((type) => [type, { schema: { type: 'string' } }])),
       },
     }),
@@ -93,6 +106,7 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
           }))
         : []),
       ...(isKept(row) ? [idempotencyKey] : []),
+      ...(op.version ? [op.effect === 'write' ? ifMatch : ifNoneMatch] : []),
     ],
     ...(!asQuery &&
       rest.length > 0 && {
@@ -100,13 +114,8 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
           required: required.length > 0,
           content: {
             'application/json': {
-              schema: refer({
-                type: 'object',
-                properties: Object.fromEntries(rest),
-                ...(required.length && { required }),
-                additionalProperties: op.input.additionalProperties,
-              }),
-              ...(op.example !== undefined && { example: spelled(surface, op.example, op.input.title) }),
+              schema: refer(body),
+              example: requestExample(surface, row, body),
             },
           },
         },
@@ -119,8 +128,9 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
             type,
             {
               schema: refer(wire(surface, schema as Json)),
-              ...(type === 'application/json' &&
-                op.example !== undefined && { example: spelled(surface, op.example, op.input.title) }),
+              ...(type === 'application/json' && {
+                example: requestExample(surface, row, wire(surface, schema as Json)),
+              }),
             },
           ]),
         ),
@@ -129,7 +139,8 @@ function described(surface: Surface, row: Row, schemas: Json): Json {
     responses: {
       [status]: answer,
       ...(op.mayTakeLong && { 202: { ...answer, description: 'Accepted: the work goes on as a job' } }),
-      ...failures(surface, row, refer),
+      ...(op.version && row.method === 'GET' && { 304: { description: 'As in If-None-Match', headers: etagHeader } }),
+      ...failures(surface, row, refer, examples),
     },
   }
 }
@@ -150,16 +161,16 @@ function success(surface: Surface, row: Row): Json {
   }
 }
 
-function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json {
+function failures(surface: Surface, row: Row, refer: (json: Json) => Json, examples: Shelf): Json {
   const { op } = row
-  const codes = new Set<keyof typeof statusOf>(op.errors ?? [])
+  const codes = new Set<Code>(op.errors ?? [])
   codes.add('VALIDATION_ERROR')
   if (op.auth !== 'anyone' || row.permission) codes.add('UNAUTHORIZED').add('ACCESS_DENIED')
   if (op.limit) codes.add('RATE_LIMITED')
   if (op.version && op.effect === 'write') codes.add('PRECONDITION_FAILED')
   if (isKept(row)) codes.add('CONFLICT').add('IDEMPOTENCY_KEY_REUSED')
   codes.add('UNAVAILABLE')
-  const byStatus: Record<number, string[]> = {}
+  const byStatus: Record<number, Code[]> = {}
   for (const code of codes) {
     const list = byStatus[statusOf[code]] ?? []
     byStatus[statusOf[code]] = [...list, code]
@@ -167,9 +178,54 @@ function failures(surface: Surface, row: Row, refer: (json: Json) => Json): Json
   return Object.fromEntries(
     Object.entries(byStatus).map(([status, list]) => [
       status,
-      { description: list.join(', '), content: { [surface.failType]: { schema: refer(surface.failSchema) } } },
+      {
+        description: list.join(', '),
+        content: {
+          [surface.failType]: {
+            schema: refer(surface.failSchema),
+            examples: Object.assign({}, ...list.map((code) => failureExample(surface, row, code, examples))),
+          },
+        },
+      },
     ]),
   )
+}
+
+const failureExample = (surface: Surface, row: Row, code: Code, examples: Shelf): Json => {
+  const { body } = surface.fail(fail(code, 'What was wrong'), 'Xb3kq0Yz9aLm', row.method)
+  return examples.refer(`${surface.failSchema.title}.${code}`, body, code)
+}
+
+/** The operation's own words, and what the schema makes where a row asks for more or less than they say. */
+function requestExample(surface: Surface, { op }: Row, schema: Json): unknown {
+  if (op.example === undefined) return exampleOf(schema)
+  const own = spelled(surface, op.example, op.input.title) as Json
+  if (!schema.properties) return own
+  const kept = Object.entries(own).filter(([key]) => key in schema.properties)
+  const due = (schema.required ?? []).filter((key: string) => !(key in own))
+  return Object.fromEntries([...due.map((key: string) => [key, exampleOf(schema.properties[key], key)]), ...kept])
+}
+
+interface Shelf {
+  all: Json
+  refer(name: string, value: unknown, as?: string): Json
+}
+
+/** Examples each kept once, under the name it first had. */
+function shelf(): Shelf {
+  const all: Json = {}
+  const known = new Map<string, string>()
+  return {
+    all,
+    refer(name, value, as = 'example') {
+      const text = JSON.stringify(value)
+      let kept = known.get(text) ?? name
+      for (let n = 2; all[kept] && known.get(text) !== kept; n += 1) kept = `${name}.${n}`
+      known.set(text, kept)
+      all[kept] ??= { value }
+      return { [as]: { $ref: `#/components/examples/${kept}` } }
+    },
+  }
 }
 
 /** Answers to nobody in particular are not kept. */
@@ -182,6 +238,15 @@ const idempotencyKey = {
   schema: { type: 'string', minLength: 1, maxLength: 255 },
   description: 'Sent again within a day, it brings the same answer and makes nothing twice',
 }
+
+const etagHeader = { ETag: { schema: { type: 'string' }, description: 'Its version' } }
+const tags = { in: 'header', required: false, schema: { type: 'string', maxLength: 2000 } }
+const ifMatch = {
+  name: 'If-Match',
+  ...tags,
+  description: 'The ETag that was read: refused with 412 if somebody else changed it meanwhile',
+}
+const ifNoneMatch = { name: 'If-None-Match', ...tags, description: 'The ETag that is known: 304 if nothing changed' }
 
 const limitHeaders = {
   ...Object.fromEntries(

@@ -24,22 +24,16 @@ const bodies: Record<string, { headers: Record<string, string>; body: string | U
   },
   '300 KiB': { headers: json, body: `{"email":"${'x'.repeat(300 * 1024)}"}` },
 }
-/** Values put into every known key. */
+/** Values put into every known key by itself, and these with more into all at once. */
+const telling: unknown[] = [null, 1e308, '', 'x'.repeat(100_000), 'a\u0000b', '\ud800', ['a', { b: 'c' }], {}]
 const values: unknown[] = [
-  null,
+  ...telling,
   true,
   -1,
-  1e308,
-  '',
-  'x'.repeat(100_000),
-  'a\u0000b',
-  '\ud800',
   '\u202e\ufeff💥',
   `' or 1=1; --`,
   '%00',
   [],
-  ['a', { b: 'c' }],
-  {},
   { $ne: 1 },
   { toString: 1, constructor: { prototype: {} } },
 ]
@@ -83,24 +77,34 @@ describe('garbage', () => {
   /** Rows that would end the session the other calls need. */
   const harmful = /logout|revoke-all|account\/sessions$/
   const rows = allRows.filter(({ row }) => !harmful.test(row.path))
+  /** Rows of one operation on one surface differ in their path only. */
+  const distinct = [...new Map(rows.map((bound) => [`${bound.row.op.id} ${bound.surface.id}`, bound])).values()]
+  const writes = distinct.filter(({ row }) => row.method !== 'GET')
+  /** A few at a time: the database has a core of its own. */
+  async function each(all: Bound[], visit: (bound: Bound) => Promise<void>): Promise<void> {
+    const waiting = [...all]
+    const work = async () => {
+      for (let next = waiting.shift(); next; next = waiting.shift()) await visit(next)
+    }
+    await Promise.all(Array.from({ length: 6 }, work))
+  }
 
   it('in bodies is refused by every row, never with a fault', async () => {
-    for (const bound of rows) {
-      if (bound.row.method === 'GET') continue
+    await each(writes, async (bound) => {
       for (const [what, { headers, body }] of Object.entries(bodies)) {
         const response = await send(what, bound.row.method, pathOf(bound), {
           headers: { ...headers, ...withAuth(bound) },
           body,
         })
-        if (what === '300 KiB') expect(response.status, nameOf(bound)).to.equal(413)
+        // Files may be larger.
+        if (what === '300 KiB' && !bound.row.op.upload) expect(response.status, nameOf(bound)).to.equal(413)
       }
-    }
+    })
     clean()
   }).timeout(180_000)
 
   it('in every field is refused, never with a fault', async () => {
-    for (const bound of rows) {
-      if (bound.row.method === 'GET') continue
+    await each(writes, async (bound) => {
       const keys = Object.keys(bound.row.op.input.properties as object).map((key) => bound.surface.name(undefined, key))
       for (const value of values) {
         const whole = Object.fromEntries(keys.map((key) => [key, value]))
@@ -116,20 +120,20 @@ describe('garbage', () => {
         body: polluted,
       })
       expect(({} as any).admin).to.equal(undefined)
-    }
+    })
     clean()
   }).timeout(180_000)
 
   it('one field at a time beside a good example is refused, never with a fault', async () => {
-    for (const bound of rows) {
+    await each(writes, async (bound) => {
       const { example } = bound.row.op as { example?: Record<string, unknown> }
-      if (!example || bound.row.method === 'GET') continue
+      if (!example) return
       const good = Object.fromEntries(
         Object.entries(example).map(([key, value]) => [bound.surface.name(undefined, key), value]),
       )
       const keys = Object.keys(bound.row.op.input.properties as object).map((key) => bound.surface.name(undefined, key))
       for (const key of keys) {
-        for (const value of values) {
+        for (const value of telling) {
           const body = JSON.stringify({ ...good, [key]: value })
           await send(`${key} ${JSON.stringify(value).slice(0, 40)}`, bound.row.method, pathOf(bound), {
             headers: { ...json, ...withAuth(bound) },
@@ -137,7 +141,7 @@ describe('garbage', () => {
           })
         }
       }
-    }
+    })
     clean()
   }).timeout(180_000)
 
@@ -156,17 +160,23 @@ describe('garbage', () => {
       '%2e%2e',
       "1'%20or%20'1'='1",
     ]
-    for (const bound of rows) {
+    await each(rows, async (bound) => {
       for (const value of odd) {
         if (bound.row.path.includes(':'))
           await send('path', bound.row.method, pathOf(bound, value), { headers: withAuth(bound) })
-        if (bound.row.method !== 'GET') continue
-        for (const key of ['limit', 'offset', 'q', 'constructor', '__proto__', '%00']) {
+        if (bound.row.method !== 'GET' || !distinct.includes(bound)) continue
+        const known = Object.keys(bound.row.op.input.properties as object).map((key) =>
+          bound.surface.name(undefined, key),
+        )
+        for (const key of [...known, '%00']) {
           await send(`query ${key}`, 'GET', `${pathOf(bound)}?${key}=${value}`, { headers: withAuth(bound) })
         }
+        await send('query of everything', 'GET', `${pathOf(bound)}?constructor=${value}&__proto__=${value}`, {
+          headers: withAuth(bound),
+        })
         await send('query twice', 'GET', `${pathOf(bound)}?limit=1&limit=2&limit[a]=3`, { headers: withAuth(bound) })
       }
-    }
+    })
     clean()
   }).timeout(180_000)
 

@@ -1,48 +1,17 @@
 /** Who may call what: every row of every surface, for everybody there is. Nothing is done: the bodies are no JSON. */
 import { expect } from 'chai'
-import { ROLE } from '../../server/domain/ids.ts'
-import { systemRoles } from '../../server/domain/policy.ts'
+import { DEFAULT_TENANT, newId, ROLE } from '../../server/domain/ids.ts'
 import { startApp, type TestApp } from '../support/app.ts'
+import { type Caller, NOBODY, personWith, type Verdict, verdict, within } from '../support/matrix.ts'
 import { firstStep, withApp } from '../support/mfa.ts'
 import { eventually, makeClient, post } from '../support/oauth.ts'
 import { someone, withTenant } from '../support/roles.ts'
-import { type Bound, allRows as everyRow, isOpen, nameOf } from '../support/rows.ts'
+import { type Bound, allRows as everyRow, nameOf } from '../support/rows.ts'
 
-interface Persona {
+interface Persona extends Caller {
   name: string
   token?: string
-  kind: 'nobody' | 'user' | 'client'
-  permissions: Set<string>
-  /** Our own app: acts with all the person may do, on their own account too. */
-  firstParty: boolean
   base?: string
-}
-
-const permissionsOf = (role: string) => new Set(systemRoles.find(({ name }) => name === role)!.permissions)
-const NOBODY = { kind: 'nobody', permissions: new Set<string>(), firstParty: false } as const
-const neededFor = ({ row }: Bound): string[] =>
-  [
-    row.permission,
-    typeof row.op.auth === 'object' && 'permission' in row.op.auth ? row.op.auth.permission : undefined,
-  ].filter((p) => p !== undefined)
-
-/** Which permission lets in whoever is no person on their own account; undefined where every person may ask. */
-function insteadOfPerson({ auth }: Bound['row']['op']): string | undefined {
-  if (typeof auth !== 'object') return undefined
-  if ('inside' in auth) return 'organizations:write'
-  return 'orUser' in auth ? auth.permission : undefined
-}
-
-/** The rule, said a second time and by itself. */
-function expected(bound: Bound, who: Persona): 'in' | 'unauthorized' | 'denied' {
-  if (who.token !== undefined && who.kind === 'nobody') return 'unauthorized'
-  if (isOpen(bound)) return 'in'
-  if (who.kind === 'nobody') return 'unauthorized'
-  const instead = insteadOfPerson(bound.row.op)
-  if (instead && !bound.row.permission)
-    return who.permissions.has(instead) || (who.kind === 'user' && who.firstParty) ? 'in' : 'denied'
-  if (bound.row.op.auth === 'user' && (who.kind === 'client' || !who.firstParty)) return 'denied'
-  return neededFor(bound).every((permission) => who.permissions.has(permission)) ? 'in' : 'denied'
 }
 
 // Registering has credentials of its own: test/oidc/registration.test.ts.
@@ -54,11 +23,9 @@ describe('the authorization matrix', () => {
   before(async () => {
     app = await startApp({ TRUST_PROXY: '1' })
     const person = (name: string, token: string, role: string, base = ''): Persona => ({
+      ...personWith(role),
       name,
       token,
-      kind: 'user',
-      permissions: permissionsOf(role),
-      firstParty: true,
       base,
     })
     const unverified = await someone(app)
@@ -90,49 +57,44 @@ describe('the authorization matrix', () => {
       expect(body.access_token, JSON.stringify(body)).to.be.a('string')
       return body.access_token
     })
-    const users = new Set(['users:read'])
+    const users = ['users:read']
+    const [member, owner] = [await someone(app), await someone(app)]
+    const organization = { tenant_id: DEFAULT_TENANT, id: newId(), slug: 'members', name: 'Members' }
+    await app.db('organizations').insert(organization)
+    for (const [{ id: user_id }, role_id] of [
+      [member, ROLE.member],
+      [owner, ROLE.owner],
+    ] as const)
+      await app
+        .db('memberships')
+        .insert({ tenant_id: DEFAULT_TENANT, id: newId(), organization_id: organization.id, user_id, role_id })
+    const boss = await app.admin()
+    const acted = await app.call('POST', `/v1/admin/users/${user.id}/impersonate`, {
+      token: boss,
+      body: { reason: 'To see what they may' },
+    })
+    expect(acted.status, JSON.stringify(acted.body)).to.equal(201)
     personas.push(
       { ...NOBODY, name: 'anonymous' },
-      { ...NOBODY, name: 'half-finished login', token: waiting },
-      { ...NOBODY, name: "other tenant's super admin", token: acme.boss.accessToken },
+      { ...NOBODY, bad: true, name: 'half-finished login', token: waiting },
+      { ...NOBODY, bad: true, name: "other tenant's super admin", token: acme.boss.accessToken },
       person('unverified user', unverified.accessToken, 'user'),
       person('user', user.accessToken, 'user'),
+      person('organization member', member.accessToken, 'user'),
+      person('organization owner', owner.accessToken, 'user'),
+      person('impersonation token', acted.body.access_token ?? acted.body.tokens?.access_token, 'user'),
       person('admin', admin.accessToken, 'admin'),
-      person('super admin', await app.admin(), 'super_admin'),
+      person('super admin', boss, 'super_admin'),
       person("other tenant's super admin at home", acme.boss.accessToken, 'super_admin', '/t/acme'),
-      {
-        name: 'narrow API key',
-        token: key.body.key ?? key.body.secret,
-        kind: 'user',
-        permissions: users,
-        firstParty: false,
-      },
-      {
-        name: 'client with scope',
-        token: await client('users:read'),
-        kind: 'client',
-        permissions: users,
-        firstParty: false,
-      },
-      {
-        name: 'client by its role, within its scope',
-        token: byRole,
-        kind: 'client',
-        permissions: users,
-        firstParty: false,
-      },
-      {
-        name: 'client without scope',
-        token: await client(''),
-        kind: 'client',
-        permissions: new Set(),
-        firstParty: false,
-      },
+      { ...within('user', users), name: 'narrow API key', token: key.body.key ?? key.body.secret },
+      { ...within('client', users), name: 'client with scope', token: await client('users:read') },
+      { ...within('client', users), name: 'client by its role, within its scope', token: byRole },
+      { ...within('client', []), name: 'client without scope', token: await client('') },
     )
   })
   after(() => app.close())
 
-  async function observed(bound: Bound, who: Persona): Promise<'in' | 'unauthorized' | 'denied'> {
+  async function observed(bound: Bound, who: Persona): Promise<Verdict> {
     const { method, path } = bound.row
     const slug = who.base ? 'acme' : 'default'
     const filled = path.replace(':realm', slug).replace(/:\w+/g, '00000000-0000-4000-8000-000000000000')
@@ -153,14 +115,16 @@ describe('the authorization matrix', () => {
 
   it('holds for every row and everybody', async function () {
     this.timeout(120_000)
-    expect(personas.length).to.equal(12)
+    expect(personas.length).to.equal(15)
+    for (const { name, kind, token } of personas)
+      expect(token, name).to.be.a(kind === 'nobody' && name === 'anonymous' ? 'undefined' : 'string')
     const wrong: string[] = []
     for (const who of personas) {
       await app.db('rate_limits').delete()
       for (let i = 0; i < allRows.length; i += 8) {
         await Promise.all(
           allRows.slice(i, i + 8).map(async (bound) => {
-            const [is, should] = [await observed(bound, who), expected(bound, who)]
+            const [is, should] = [await observed(bound, who), verdict(bound, who)]
             if (is !== should) wrong.push(`${who.name}: ${nameOf(bound)} is ${is}, should be ${should}`)
           }),
         )
@@ -173,7 +137,7 @@ describe('the authorization matrix', () => {
     const rows = allRows.filter(({ row }) => row.path.includes(':realm') && row.method === 'GET')
     expect(rows.length).to.be.greaterThan(10)
     for (const who of personas.filter(({ name }) => name === 'admin' || name.endsWith('at home'))) {
-      for (const bound of rows.filter((row) => expected(row, who) === 'in')) {
+      for (const bound of rows.filter((row) => verdict(row, who) === 'in')) {
         const other = who.base ? 'default' : 'acme'
         const path = bound.row.path.replace(':realm', other).replace(/:\w+/g, '00000000-0000-4000-8000-000000000000')
         const answer = await app.call('GET', (who.base ?? '') + path, { token: who.token! })

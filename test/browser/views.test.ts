@@ -1,6 +1,6 @@
 // Every view in a real Chromium: no serious axe finding, nothing blocked by the CSP, no sideways scrolling on a small
-// phone, in light and dark; and the conveniences of page.js with their plain counterparts.
-import { mkdirSync, readFileSync } from 'node:fs'
+// phone, in light and dark (`node test/browser/shots.ts` takes pictures); and the conveniences of page.js with their plain counterparts.
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import type { Browser, Page } from 'playwright-core'
@@ -9,7 +9,6 @@ import { samples } from './samples.ts'
 import { serveSamples } from './serve.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const pictures = new URL('../screenshots/', import.meta.url).pathname
 
 const shapes = [
   { name: 'phone-light', width: 320, height: 640, colorScheme: 'light', locale: 'de-DE' },
@@ -34,7 +33,6 @@ describe('views in Chromium', function () {
 
   before(async function () {
     if (!chromiumPath) this.skip()
-    mkdirSync(pictures, { recursive: true })
     server = await serveSamples({
       yellow: { name: 'Sunny', primaryColor: '#ffe600', policyUri: '/p', tosUri: '/t' },
       navy: { name: 'Deep', primaryColor: '#0a1045' },
@@ -58,19 +56,26 @@ describe('views in Chromium', function () {
   }
 
   for (const { name: shape, width, height, ...options } of shapes) {
-    for (const name of Object.keys(samples)) {
-      it(`${name} on ${shape}`, async () => {
-        const { page, complaints } = await open({ ...options, viewport: { width, height } }, `/view/${name}`)
-        if (name === 'docs') await page.locator('.opblock-tag').first().waitFor()
-        await page.screenshot({ path: `${pictures}${name}-${shape}.png`, fullPage: true })
-        expect(await findings(page)).to.deep.equal([])
-        expect(complaints).to.deep.equal([])
-        const sideways = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
-        expect(sideways, 'wider than the window').to.be.at.most(0)
-        expect(await page.locator('h1').count(), 'one main heading').to.be.at.least(1)
-        await page.close()
+    describe(`on ${shape}`, () => {
+      let page: Page
+      let complaints: string[]
+      before(async () => {
+        ;({ page, complaints } = await open({ ...options, viewport: { width, height } }, '/view/login'))
       })
-    }
+      after(() => page.close())
+
+      for (const name of Object.keys(samples)) {
+        it(name, async () => {
+          await page.goto(`${server.url}/view/${name}`)
+          if (name === 'docs') await page.locator('.opblock-tag').first().waitFor()
+          expect(await findings(page)).to.deep.equal([])
+          expect(complaints.splice(0)).to.deep.equal([])
+          const sideways = await page.evaluate('document.documentElement.scrollWidth - innerWidth')
+          expect(sideways, 'wider than the window').to.be.at.most(0)
+          expect(await page.locator('h1').count(), 'one main heading').to.be.at.least(1)
+        })
+      }
+    })
   }
 
   for (const brand of ['yellow', 'navy']) {

@@ -7,6 +7,8 @@ import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { permissions, systemRoles } from '../../server/domain/policy.ts'
 import { definitions } from '../../server/domain/settings.ts'
+import { cellsOf, HEAD } from '../support/matrix.ts'
+import { allRows } from '../support/rows.ts'
 
 const root = join(import.meta.dirname, '../..')
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
@@ -43,6 +45,15 @@ function settingTable(): string {
   return table(['key', 'default', 'allowed', 'meaning'], rows)
 }
 
+const authorizationTable = (): string =>
+  table(
+    HEAD,
+    allRows
+      .filter(({ surface }) => surface.id !== 'oauth')
+      .map(cellsOf)
+      .sort(([a = ''], [b = '']) => a.split(' ')[1]!.localeCompare(b.split(' ')[1]!) || a.localeCompare(b)),
+  )
+
 /** The address GitHub gives a heading. */
 const anchor = (heading: string): string =>
   heading
@@ -53,16 +64,18 @@ const anchor = (heading: string): string =>
     .replaceAll(' ', '-')
 
 describe('documentation', () => {
-  for (const [name, make] of [
-    ['permissions', permissionTable],
-    ['settings', settingTable],
+  for (const [name, file, make] of [
+    ['permissions', 'docs/admins.md', permissionTable],
+    ['settings', 'docs/admins.md', settingTable],
+    ['authorization', 'docs/authorization.md', authorizationTable],
   ] as const) {
     it(`has the ${name} as they are in the code`, () => {
-      const page = read('docs/admins.md')
+      const page = read(file)
       const [open, close] = [`<!-- ${name} -->\n`, `\n<!-- /${name} -->`]
       const [from, to] = [page.indexOf(open) + open.length, page.indexOf(close)]
+      expect(to, `${file} has a place for it`).to.be.greaterThan(0)
       if (process.env.UPDATE_SNAPSHOTS === '1')
-        return writeFileSync(join(root, 'docs/admins.md'), page.slice(0, from) + make() + page.slice(to))
+        return writeFileSync(join(root, file), page.slice(0, from) + make() + page.slice(to))
       expect(page.slice(from, to), 'UPDATE_SNAPSHOTS=1 npm test -- test/contract/docs.test.ts').to.equal(make())
     })
   }

@@ -1,6 +1,7 @@
 /** The published documents: kept as files, so that a change of the contract is seen in review. UPDATE_SNAPSHOTS=1 writes them. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { expect } from 'chai'
@@ -39,6 +40,36 @@ describe('OpenAPI documents', () => {
       expect(new Set(ids).size).to.equal(ids.length)
       for (const id of ids) expect(id).to.match(/^[\w]+$/)
       if (name === 'all') expect(operations).to.have.length(allRows.length)
+    })
+
+    it(`${name}: is a document by the schema of OpenAPI 3.1`, async () => {
+      const validator = new Validator()
+      const { valid, errors } = await validator.validate(structuredClone(json))
+      expect(valid, JSON.stringify(errors)).to.equal(true)
+      expect(validator.version).to.equal('3.1')
+      const broken = structuredClone(json)
+      delete broken.paths[operations[0]!.path][operations[0]!.method].parameters[0]?.in
+      broken.components.securitySchemes.bearer.type = 'none'
+      expect((await validator.validate(broken)).valid, 'it would notice').to.equal(false)
+    })
+
+    it(`${name}: says how one is let in, and fails in one shape`, () => {
+      const schemes = Object.keys(json.components.securitySchemes)
+      for (const { path, method, operation } of operations) {
+        const where = `${method} ${path}`
+        for (const one of operation.security ?? json.security)
+          expect(schemes, where).to.include.members(Object.keys(one))
+        const open = operation.security?.length === 0
+        for (const status of [...(open ? [] : ['401', '403']), '400', '503'])
+          expect(operation.responses, where).to.have.property(status)
+        for (const [status, { content }] of Object.entries<any>(operation.responses)) {
+          if (Number(status) < 400) continue
+          const expected = /^\/(api|auth\/(clients?|admin|client-requests)|oauth)\b/.test(path)
+            ? 'application/json'
+            : 'application/problem+json'
+          expect(Object.keys(content), `${where} ${status}`).to.deep.equal([expected])
+        }
+      }
     })
 
     it(`${name}: refers only to what it holds, and holds only what it refers to`, () => {
@@ -85,15 +116,31 @@ describe('OpenAPI documents', () => {
       ajv.addSchema({ $id: 'doc', components: json.components })
       const compile = (schema: object) =>
         ajv.compile(JSON.parse(JSON.stringify(schema).replaceAll('#/components', 'doc#/components')))
-      for (const { path, operation } of operations) {
+      // Schemas and examples are shared by many: each pair is looked at once.
+      const seen = new Set<string>()
+      const fits = (where: string, schema: object, example: unknown) => {
+        const pair = JSON.stringify([schema, example])
+        if (seen.has(pair)) return
+        seen.add(pair)
+        const validate = compile(schema)
+        expect(example, `${where} has no example`).to.not.equal(undefined)
+        expect(validate(example), `${where}: ${ajv.errorsText(validate.errors)} ${JSON.stringify(example)}`).to.equal(
+          true,
+        )
+      }
+      for (const { path, method, operation } of operations) {
+        const where = `${method} ${path}`
         for (const { schema } of operation.parameters) compile(schema)
-        for (const response of Object.values<any>(operation.responses))
-          for (const { schema } of Object.values<any>(response.content ?? {})) compile(schema)
+        for (const [status, response] of Object.entries<any>(operation.responses)) {
+          for (const [type, { schema, examples }] of Object.entries<any>(response.content ?? {})) {
+            if (!/[/+]json$/.test(type)) continue
+            expect(Object.keys(examples ?? {}), `${where} ${status} ${type}`).to.not.be.empty
+            for (const { $ref } of Object.values<any>(examples))
+              fits(`${where} ${status}`, schema, json.components.examples[$ref.split('/').at(-1)].value)
+          }
+        }
         const body = operation.requestBody?.content['application/json']
-        if (!body) continue
-        const validate = compile(body.schema)
-        if (body.example !== undefined)
-          expect(validate(body.example), `${path}: ${ajv.errorsText(validate.errors)}`).to.equal(true)
+        if (body) fits(where, body.schema, body.example)
       }
     })
 

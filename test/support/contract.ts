@@ -51,7 +51,7 @@ export function breachOf(
     if (!Object.keys(sample.content).includes(media)) return `${method} ${bare} answered ${kind}`
     return undeclared(found.responses, status)
   }
-  if (status === 204 && promised && body === '') {
+  if ((status === 204 || status === 304) && promised && body === '') {
     succeeded.add(`${method} ${found.test.source}`)
     return undefined
   }
