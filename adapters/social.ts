@@ -56,7 +56,9 @@ export interface Social {
 
 /** Loaded with the first sign-in elsewhere: an idle process is smaller without. */
 let client: typeof OpenidClient
-const load = async () => void (client ??= await import('openid-client'))
+const load = async () => {
+  client ??= await import('openid-client')
+}
 
 type Fetch = (url: string, init: any) => Promise<Response>
 const DISCOVERED_MS = 3_600_000
@@ -115,7 +117,11 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
   }
 }
 
-async function configure(provider: SocialProvider, fetch: Fetch, insecure: boolean): Promise<OpenidClient.Configuration> {
+async function configure(
+  provider: SocialProvider,
+  fetch: Fetch,
+  insecure: boolean,
+): Promise<OpenidClient.Configuration> {
   const { config, clientId, clientSecret, protocol } = provider
   const metadata = clientSecret && !config.key_id ? { client_secret: clientSecret } : {}
   const execute = insecure ? [client.allowInsecureRequests] : []

@@ -1,6 +1,6 @@
 /** The second factor within an authorization request: asking for it, sending codes, another way, a backup code. */
 import { transact } from '../server/api/pipeline.ts'
-import type { Context } from '../server/domain/context.ts'
+import { maskedEmail, maskedPhone, smsNumber } from '../server/domain/factors/codes.ts'
 import * as second from '../server/domain/factors/second.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import { prove, showLogin } from './flow.ts'
@@ -31,7 +31,7 @@ export const showMfa: StepHandler = async (s) => {
   const found = await waiting(s)
   if (!found) return seeOther(s, s.at)
   if (found.attempt.data.proven) return showCodes(s)
-  if (found.methods.length === 0) return showEnrol(s, found)
+  if (found.methods.length === 0) return showEnrol(s, String(s.koa.query.method ?? ''))
   await challenge(s, found, String(s.koa.query.method ?? ''))
 }
 
@@ -54,7 +54,7 @@ async function challenge(s: Step, { attempt, user, methods }: Waiting, wish: str
     links: { back: at, ...(method === 'email' && mailboxLink(ctx)) },
     ...(sends && {
       send: `${at}/mfa/send`,
-      to: method === 'email' ? maskedEmail(user.email) : await maskedPhone(ctx, user.id),
+      to: method === 'email' ? maskedEmail(user.email) : maskedPhone((await smsNumber(ctx, user.id)) ?? ''),
       sent: attempt.codeFactor === method,
     }),
     ...(attempt.data.carried && { notice: 'mfa.notice.carried' }),
@@ -68,17 +68,6 @@ export async function showMfaAgain(s: Step, reason: string, status: number): Pro
   const found = await waiting(s)
   if (!found) return startAgain(s)
   await challenge(s, found, '', { errors: { _form: reason }, status })
-}
-
-/** Enough to know it again, too little to learn it: whoever is here has proven one factor only. */
-const maskedEmail = (email: string): string => email.replace(/^(.)[^@]*/, '$1…')
-async function maskedPhone(ctx: Context, userId: string): Promise<string> {
-  const row = await ctx
-    .db('credentials')
-    .where({ tenant_id: ctx.tenant.id, user_id: userId, type: 'sms' })
-    .whereNotNull('verified_at')
-    .first('secret')
-  return `…${row?.secret.slice(-2) ?? ''}`
 }
 
 const methodOf = (value: string | undefined): second.CodeFactor => {

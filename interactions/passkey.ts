@@ -31,7 +31,7 @@ export const beginSecond: StepHandler = async (s) => {
   answer(s, await transact(s.ctx, (inner) => passkeys.beginSignIn(inner, { attempt })))
 }
 
-function credentialOf(value: string | undefined): unknown {
+export function credentialOf(value: string | undefined): unknown {
   try {
     return JSON.parse(value ?? '')
   } catch {
@@ -40,7 +40,7 @@ function credentialOf(value: string | undefined): unknown {
 }
 
 /** What the person can mend by trying again. */
-const mendable = new Set(['INVALID_TOKEN', 'INVALID_CREDENTIALS', 'INVALID_CODE', 'VALIDATION_ERROR'])
+export const mendable = new Set(['INVALID_TOKEN', 'INVALID_CREDENTIALS', 'INVALID_CODE', 'VALIDATION_ERROR'])
 
 const said: Partial<Record<Failure['code'], string>> = {
   ACCOUNT_DISABLED: 'login.error.disabled',

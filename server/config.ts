@@ -22,6 +22,8 @@ export interface Config {
   mailFrom: string
   smsUrl: string | undefined
   redisUrl: string | undefined
+  /** A file in MaxMind's format. */
+  geoDatabase: string | undefined
   adminPort: number | undefined
   metricsToken: string | undefined
   /** Number of reverse proxies whose X-Forwarded-* we believe; 0 believes none. */
@@ -91,6 +93,7 @@ export function readConfig(env: Env): Config {
     mailFrom: text('MAIL_FROM') ?? `Gatehouse <no-reply@${parsed?.hostname ?? 'localhost'}>`,
     smsUrl: url('SMS_URL', ['http', 'https', 'twilio']),
     redisUrl: url('REDIS_URL', ['redis', 'rediss']),
+    geoDatabase: text('GEO_DATABASE'),
     adminPort: text('ADMIN_PORT') === undefined ? undefined : int('ADMIN_PORT', 0, 0, 65535),
     metricsToken: text('METRICS_TOKEN'),
     trustProxy: int('TRUST_PROXY', 0, 0, 10),
@@ -102,6 +105,8 @@ export function readConfig(env: Env): Config {
   if (!['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].includes(config.logLevel)) {
     problems.push(`LOG_LEVEL "${config.logLevel}" is not one of fatal, error, warn, info, debug, trace, silent`)
   }
+  if (config.geoDatabase && !existsSync(config.geoDatabase))
+    problems.push(`GEO_DATABASE: there is no file ${config.geoDatabase}`)
   if (config.adminPassword && !config.adminEmail) problems.push('ADMIN_PASSWORD is set without ADMIN_EMAIL')
   if (config.adminPort !== undefined && config.adminPort !== 0 && config.adminPort === port)
     problems.push('ADMIN_PORT must be another port than PORT')

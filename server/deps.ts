@@ -73,7 +73,7 @@ export function createDeps(config: Config, databaseUrl: string): Deps {
       db,
     }),
     social: createSocial({ fetch: (url, init) => outbound.fetch(url, init), insecure: !config.production }),
-    geo: createGeo(),
+    geo: createGeo(config.geoDatabase),
     log,
     directory,
     recordNow,

@@ -2,6 +2,7 @@
 import type { Cluster } from 'node:cluster'
 import type { RequestListener, Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createGeo } from '../adapters/geo.ts'
 import { migrateJobs } from '../adapters/jobs.ts'
 import { connect, isOutage } from '../adapters/knex.ts'
 import { createLogger, type Logger } from '../adapters/log.ts'
@@ -55,6 +56,8 @@ async function begin(config: Config, cluster: Cluster, makeServer: MakeServer, c
     process.send?.(SERVING)
     return
   }
+  // What is wrong with the file ends the start, not one worker after the other.
+  createGeo(config.geoDatabase)
   const log = createLogger({ level: config.logLevel, pretty: !config.production })
   const databaseUrl = config.databaseUrl ?? (await embedded(config, log, closers))
   const installed = await prepareDatabase(config, databaseUrl, log)

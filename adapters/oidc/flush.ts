@@ -102,10 +102,11 @@ function statement(unit: Unit): { text: string; values: unknown[]; shape: string
     // authorizations of clients that signed in meanwhile are kept: two tabs must not undo each other.
     part(
       's',
-      `insert into sessions (tenant_id, id, cookie_hash, user_id, client_id, kind, payload, ip, user_agent, device_id, country, expires_at)
+      `insert into sessions (tenant_id, id, cookie_hash, user_id, client_id, kind, payload, ip, user_agent, device_id, country, city, expires_at)
       select $1, ${bind(s.id, 'text')}, ${bind(s.cookieHash, 'bytea')}, ${bind(s.userId, 'uuid')}, ${bind(s.clientId, 'text')},
         ${bind(s.kind, 'text')}, ${bind(JSON.stringify(s.payload), 'jsonb')}, ${bind(unit.ip, 'inet')},
-        ${bind(unit.userAgent, 'text')}, ${bind(place?.deviceId ?? null, 'uuid')}, ${bind(place?.country ?? null, 'text')}, now() + make_interval(secs => ${bind(s.ttl, 'int')})
+        ${bind(unit.userAgent, 'text')}, ${bind(place?.deviceId ?? null, 'uuid')}, ${bind(place?.country ?? null, 'text')}, ${bind(place?.city ?? null, 'text')},
+        now() + make_interval(secs => ${bind(s.ttl, 'int')})
       where ${all}
       on conflict (tenant_id, id) do update set cookie_hash = excluded.cookie_hash, user_id = excluded.user_id,
         payload = case when sessions.cookie_hash = excluded.cookie_hash and sessions.payload ? 'authorizations'
@@ -113,6 +114,7 @@ function statement(unit: Unit): { text: string; values: unknown[]; shape: string
             (sessions.payload -> 'authorizations') || coalesce(excluded.payload -> 'authorizations', '{}'))
           else excluded.payload end,
         device_id = coalesce(excluded.device_id, sessions.device_id), country = coalesce(excluded.country, sessions.country),
+        city = case when excluded.country is null then sessions.city else excluded.city end,
         last_used_at = now(), expires_at = excluded.expires_at
       where sessions.ended_at is null`,
     )

@@ -1,6 +1,8 @@
 /** The unit of work: all that one request reads and writes through the provider, kept until it is sent. */
+
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { AdapterPayload } from 'oidc-provider'
+import type { Place } from '../geo.ts'
 import type { Db } from '../knex.ts'
 import { sha256 } from '../sealing.ts'
 
@@ -44,8 +46,8 @@ export interface Unit {
   userAgent: string
   /** The client of this request, so that a session brings its grant for it along. */
   clientId: string | undefined
-  /** The device a session of this person is opened on, and its country. */
-  placeOf: ((userId: string) => { deviceId: string | null; country: string | null }) | undefined
+  /** The device a session of this person is opened on, and where it is. */
+  placeOf: ((userId: string) => { deviceId: string | null } & Place) | undefined
   /** Set by API logins: their sessions have no cookie. */
   sessionKind: 'browser' | 'api'
   /** A JWT handed to introspection or revocation, in whose place the provider sees STRUCTURED. */

@@ -6,7 +6,16 @@ import * as emailChange from '../../server/domain/email-change.ts'
 import * as passwords from '../../server/domain/passwords.ts'
 import * as users from '../../server/domain/users.ts'
 import { type Failure, fail } from '../../server/kernel/errors.ts'
-import { type Form, fieldErrors, isEmail, type PageHandler, passwordRules, readForm, spend } from '../page.ts'
+import {
+  type Form,
+  fieldErrors,
+  isEmail,
+  type PageHandler,
+  passwordRules,
+  readForm,
+  spend,
+  typedPhone,
+} from '../page.ts'
 import { render } from '../render.ts'
 import { mailboxLink } from '../step.ts'
 import { goOn, type Member, type MemberHandler, mend, show } from './area.ts'
@@ -40,7 +49,7 @@ export const saveProfile: MemberHandler = async (m) => {
       givenName: value('given_name'),
       familyName: value('family_name'),
       nickname: value('nickname'),
-      phoneNumber: value('phone_number')?.replace(/[\s()/-]/g, '') ?? null,
+      phoneNumber: typedPhone(value('phone_number') ?? '') || null,
       picture: value('picture'),
       locale: value('locale'),
       zoneinfo: value('zoneinfo'),
@@ -55,8 +64,8 @@ function mistakes(form: Form): Record<string, string> {
   const of = (name: string) => (form[name] ?? '').trim()
   for (const name of ['given_name', 'family_name', 'nickname'])
     if (of(name).length > 100) errors[name] = 'field.error.tooLong'
-  const phone = of('phone_number').replace(/[\s()/-]/g, '')
-  if (phone && !/^\+[1-9][0-9]{6,14}$/.test(phone)) errors.phone_number = 'account.error.phone'
+  const phone = typedPhone(of('phone_number'))
+  if (phone && !users.PHONE.test(phone)) errors.phone_number = 'account.error.phone'
   const picture = of('picture')
   if (picture && (picture.length > 2000 || !picture.startsWith('https://') || !URL.canParse(picture)))
     errors.picture = 'account.error.picture'

@@ -5,7 +5,21 @@ import { operation } from '../domain/context.ts'
 import * as login from '../domain/login.ts'
 import * as sessions from '../domain/sessions.ts'
 import { definitions } from '../domain/settings.ts'
-import { anything, email, nothing, object, optional, record, string, text } from '../kernel/schema.ts'
+import * as tokenCookies from '../domain/token-cookies.ts'
+import { fail } from '../kernel/errors.ts'
+import {
+  anything,
+  either,
+  email,
+  integer,
+  nothing,
+  object,
+  optional,
+  record,
+  resource,
+  string,
+  text,
+} from '../kernel/schema.ts'
 import { answerLogin, LoginAnswer } from './login-answer.ts'
 import { Done, done, Password, personNames, Tokens, User, userView } from './shapes.ts'
 
@@ -64,25 +78,37 @@ export const signIn = operation({
   run: async (ctx, _input, proven) => answerLogin(ctx, await settle(ctx, login.proofOf(proven))),
 })
 
+const CookiesRenewed = resource('CookiesRenewed', {
+  message: string(),
+  expiresIn: integer({ description: 'Seconds the access token lives' }),
+})
+
 export const refresh = operation({
   id: 'auth.refresh',
   summary: 'Rotate refresh token',
   description:
-    'The refresh_token grant of the token endpoint. Tokens of confidential clients need client_id and client_secret.',
+    'The refresh_token grant of the token endpoint. Tokens of confidential clients need client_id and client_secret. Without a refresh_token, a page of this origin that sends `X-Token-Cookies: 1` has its cookies renewed (`/api/auth/refresh`).',
   tag,
   auth: 'anyone',
   effect: 'delegated',
   limit: { name: 'refresh', count: 100, seconds: 900 },
   errors: ['VALIDATION_ERROR', 'UNAUTHORIZED', 'RATE_LIMITED'],
   input: object({
-    refreshToken: text(4096),
+    refreshToken: optional(text(4096)),
     clientId: optional(text(255)),
     clientSecret: optional(text(1024, { secret: true })),
   }),
   example: { refreshToken: 'rt_abc123...' },
-  output: Tokens,
+  output: either(Tokens, CookiesRenewed),
   async run(ctx, input) {
-    const tokens = await ctx.oidc.refresh(ctx, input)
+    const inCookie = input.refreshToken === undefined
+    const refreshToken = input.refreshToken ?? tokenCookies.read(ctx, 'refresh_token')
+    if (refreshToken === undefined) throw fail('VALIDATION_ERROR', 'refresh_token is required')
+    const tokens = await ctx.oidc.refresh(ctx, { ...input, refreshToken })
+    if (inCookie) {
+      tokenCookies.keep(ctx, tokens)
+      return { message: 'The cookies are renewed', expiresIn: tokens.expiresIn }
+    }
     return { ...tokens, refreshToken: tokens.refreshToken!, tokenType: 'Bearer' as const }
   },
 })
@@ -101,6 +127,7 @@ export const signOut = operation({
   output: Done,
   async run(ctx) {
     if (ctx.actor!.sessionId) await sessions.end(ctx, ctx.actor!.userId!, ctx.actor!.sessionId)
+    tokenCookies.forget(ctx)
     return done('Signed out')
   },
 })

@@ -26,6 +26,7 @@ const fields = {
   id: uuid(),
   ip: nullable(string()),
   country: nullable(string({ description: 'ISO 3166-1 alpha-2' })),
+  city: nullable(string({ description: 'Where the operator has a database of cities' })),
   device: string({ description: 'In words, such as Firefox on Linux' }),
   userAgent: nullable(string()),
   clientId: nullable(string()),

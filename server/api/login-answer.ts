@@ -14,7 +14,7 @@ export const MfaRequired = resource('MfaRequired', {
   preferredMethod: string(),
   enrolmentRequired: boolean({
     description:
-      'The person has no second factor that counts and must set one up: here, or on the hosted pages where there are no enrolment_methods',
+      'The person has no second factor that counts and must set one up. Where there are no enrolment_methods, nothing can be: sign in another way',
   }),
   enrolmentMethods: array(string(), { description: 'What can be set up within this sign-in' }),
   expiresIn: integer({ description: 'Seconds' }),

@@ -4,10 +4,32 @@ import { type Context, operation } from '../domain/context.ts'
 import * as enrolment from '../domain/factors/enrolment.ts'
 import * as second from '../domain/factors/second.ts'
 import * as actions from '../domain/required-actions.ts'
+import { PHONE } from '../domain/users.ts'
 import { fail } from '../kernel/errors.ts'
-import { array, either, object, oneOf, optional, string, text, uuid } from '../kernel/schema.ts'
+import {
+  anything,
+  array,
+  either,
+  integer,
+  object,
+  oneOf,
+  optional,
+  resource,
+  string,
+  text,
+  uuid,
+} from '../kernel/schema.ts'
 import { answerLogin, LoginAnswer } from './login-answer.ts'
-import { appSetup, Code, type Enabling, enableNow, keepSessions, MfaEnabled, MfaSetup, prepareEnable } from './mfa.ts'
+import {
+  appSetup,
+  Code,
+  type Enabling,
+  enableNow,
+  keepSessions,
+  MfaEnabled,
+  prepareEnable,
+  setupFields,
+} from './mfa.ts'
 import { Done, done, Password } from './shapes.ts'
 
 const tag = 'Multi-factor authentication'
@@ -93,6 +115,15 @@ export const sendSms = bySending('auth.login_mfa_sms_send', "Send MFA code to us
 
 const mfaToken = text(128, { description: 'As the answer that asked for it said' })
 
+const Enrolment = resource('Enrolment', {
+  ...setupFields,
+  method: oneOf(enrolment.ENROLLED),
+  options: optional(
+    anything({ type: 'object', description: 'Of a passkey, for parseCreationOptionsFromJSON() of the browser' }),
+  ),
+  expiresIn: optional(integer({ description: 'Seconds to answer the options in' })),
+})
+
 export const beginEnrolment = operation({
   ...common,
   id: 'auth.login_enrol',
@@ -104,12 +135,16 @@ export const beginEnrolment = operation({
   input: object({
     mfaToken,
     method: optional(oneOf(enrolment.ENROLLED, { description: 'One of enrolment_methods; the first where absent' })),
+    phoneNumber: optional(text(32, { description: 'For sms, of who has verified none yet', pattern: PHONE.source })),
   }),
   example: { mfaToken: 'Oqso5b_q', method: 'totp' },
-  output: MfaSetup,
-  async run(ctx, input) {
-    const { method, setup } = await enrolment.begin(ctx, input.mfaToken, input.method)
-    return setup ? appSetup(setup) : { method, message: 'Send back the code that is on its way' }
+  output: Enrolment,
+  prepare: (ctx, { mfaToken, ...wish }) => enrolment.plan(ctx, { mfaToken }, wish),
+  async run(ctx, _input, plan) {
+    const { setup, passkey } = await enrolment.begin(ctx, plan)
+    if (setup) return appSetup(setup)
+    if (passkey) return { method: plan.method, ...passkey, message: 'Send back what the browser answers' }
+    return { method: plan.method, message: 'Send back the code that is on its way' }
   },
 })
 
@@ -117,12 +152,17 @@ export const finishEnrolment = operation({
   ...common,
   id: 'auth.login_enrolled',
   summary: 'Prove the new second factor and complete the sign-in',
-  description: 'Five tries. The backup codes are shown this once.',
-  errors: [...codeErrors, 'NOT_FOUND', 'CONFLICT'],
-  input: object({ mfaToken, code: Code }),
+  description: 'By a code of it, or the answer about a passkey. Five tries. The backup codes are shown this once.',
+  errors: [...codeErrors, 'INVALID_TOKEN', 'NOT_FOUND', 'CONFLICT'],
+  input: object({
+    mfaToken,
+    code: optional(Code),
+    credential: optional(anything({ type: 'object', description: "The browser's answer as toJSON() gives it" })),
+    name: optional(text(100, { description: 'Of the passkey' })),
+  }),
   example: { mfaToken: 'Oqso5b_q', code: '123456' },
   output: object({ backupCodes: optional(array(string())), login: LoginAnswer }),
-  prepare: (ctx, input) => enrolment.check(ctx, input.mfaToken, input.code),
+  prepare: (ctx, { mfaToken, ...given }) => enrolment.check(ctx, { mfaToken }, given),
   async run(ctx, _input, checked) {
     const { backupCodes, proof } = await enrolment.complete(ctx, checked)
     return { ...(backupCodes && { backupCodes }), login: await answer(ctx, checked, proof) }

@@ -49,13 +49,13 @@ export const MfaEnabled = resource('MfaEnabled', {
     array(string(), { description: 'Ten, each good for one sign-in. Shown this once, to who has none yet' }),
   ),
 })
-export const MfaSetup = resource('MfaSetup', {
-  method: oneOf(['totp', 'sms', 'email']),
+export const setupFields = {
   secret: optional(string({ description: 'Base32, for typing by hand' })),
   url: optional(string({ description: 'otpauth:// address for the authenticator app' })),
   qrSvg: optional(string({ description: 'The address as a QR code', maxLength: 200_000 })),
   message: string(),
-})
+}
+const MfaSetup = resource('MfaSetup', { ...setupFields, method: oneOf(['totp', 'sms']) })
 const off = resource('MfaDisabled', { disabled: array(Method), methods: array(Method) })
 
 const me = (ctx: Context): UserRow => ctx.actor!.user!

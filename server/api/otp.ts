@@ -3,6 +3,7 @@ import { settle } from '../domain/attempts.ts'
 import { operation } from '../domain/context.ts'
 import { SEND_LIMIT } from '../domain/magic-links.ts'
 import * as otp from '../domain/otp.ts'
+import { PHONE } from '../domain/users.ts'
 import { boolean, either, email, object, oneOf, optional, resource, text } from '../kernel/schema.ts'
 import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
 import { Done, done } from './shapes.ts'
@@ -11,7 +12,7 @@ const tag = 'One-time codes'
 const target = {
   channel: optional(oneOf(['email', 'sms'])),
   email: optional(email()),
-  phoneNumber: optional(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' })),
+  phoneNumber: optional(text(32, { pattern: PHONE.source })),
   allowRegistration: optional(boolean({ description: 'false refuses to make an account' })),
 }
 

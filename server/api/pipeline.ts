@@ -12,6 +12,7 @@ import * as idempotency from '../domain/idempotency.ts'
 import { DEFAULT_TENANT } from '../domain/ids.ts'
 import { tooWeak } from '../domain/recent.ts'
 import { registrationTokenOf } from '../domain/registration/tokens.ts'
+import * as tokenCookies from '../domain/token-cookies.ts'
 import type { Kernel } from '../kernel/bind.ts'
 import { Failure, fail } from '../kernel/errors.ts'
 import type { Auth } from '../kernel/operation.ts'
@@ -34,6 +35,7 @@ export function openContext(out: Outside, oidc: OidcPort, koa: KoaContext): Cont
       deviceToken: deviceToken(out, tenant, koa.req),
       registrationToken: registrationTokenOf(koa.get('authorization')),
       cookie: (name) => koa.cookies.get(name),
+      ownPage: tokenCookies.isOwnPage(out, koa.req),
     },
     reply: { cookies: [] },
     events: [],

@@ -2,10 +2,11 @@
  * The authorization code flow for apps without a back end: the way to the authorization endpoint with the app's own PKCE
  * and state, and the handler that turns the code into tokens (JSON, or cookies for the clients set up so).
  */
-import type { Context, TokenSet } from '../domain/context.ts'
+import type { Context } from '../domain/context.ts'
 import { operation } from '../domain/context.ts'
 import type { ClientRecord } from '../domain/directory.ts'
 import { ownPart, words } from '../domain/scopes.ts'
+import * as tokenCookies from '../domain/token-cookies.ts'
 import { fail } from '../kernel/errors.ts'
 import { integer, nothing, object, oneOf, optional, string, text } from '../kernel/schema.ts'
 import { OIDC_ROUTES } from '../oidc/provider.ts'
@@ -56,7 +57,7 @@ export const callback = operation({
   id: 'sso.callback',
   summary: 'Handle OAuth callback',
   description:
-    'Redeems the code of a public client at the token endpoint. The app calls this with what came to its redirect_uri, after it compared `state` with its own. With callback_mode cookies it sets HttpOnly cookies access_token and refresh_token and redirects (303) to callback_redirect_uri, in the browser that signed in only. Confidential clients use POST /oauth/token.',
+    'Redeems the code of a public client at the token endpoint. The app calls this with what came to its redirect_uri, after it compared `state` with its own. With callback_mode cookies it sets HttpOnly cookies and redirects (303) to callback_redirect_uri, in the browser that signed in only; pages of this origin then send `X-Token-Cookies: 1` in place of a bearer token. Confidential clients use POST /oauth/token.',
   tag,
   auth: 'anyone',
   effect: 'delegated',
@@ -100,7 +101,10 @@ export const callback = operation({
       redirectUri,
       sameBrowser: asCookies,
     })
-    if (asCookies) keepAsCookies(ctx, tokens, new URL(String(found.metadata.callback_redirect_uri)), input.state)
+    if (asCookies) {
+      tokenCookies.keep(ctx, tokens)
+      ctx.reply.redirect = home(String(found.metadata.callback_redirect_uri), input.state)
+    }
     return {
       access_token: tokens.accessToken,
       ...(tokens.refreshToken !== undefined && { refresh_token: tokens.refreshToken }),
@@ -145,15 +149,8 @@ function refusal(error: string, description: string | undefined, echoed: string 
   )
 }
 
-/** The refresh token goes to our own authentication paths only, the access token wherever the tenant is. */
-function keepAsCookies(ctx: Context, tokens: TokenSet, to: URL, echoed: string | undefined): void {
-  const { mountPath, settings } = ctx.tenant
-  const flags = `HttpOnly; SameSite=Lax${ctx.out.config.publicUrl.startsWith('https:') ? '; Secure' : ''}`
-  const cookie = (name: string, value: string, path: string, seconds: number) =>
-    void ctx.reply.cookies.push(`${name}=${value}; Path=${path}; Max-Age=${seconds}; ${flags}`)
-  cookie('access_token', tokens.accessToken, mountPath || '/', tokens.expiresIn)
-  if (tokens.refreshToken !== undefined)
-    cookie('refresh_token', tokens.refreshToken, `${mountPath}/api/auth`, settings.refresh_token_lifetime)
+function home(uri: string, echoed: string | undefined): string {
+  const to = new URL(uri)
   if (echoed !== undefined) to.searchParams.set('state', echoed)
-  ctx.reply.redirect = to.href
+  return to.href
 }

@@ -136,10 +136,10 @@ export async function settle(
   }
   const factors = secondFactors(policy, user, amr)
   ctx.event('login.mfa_required', { userId: user.id, clientId: where.clientId, data: { amr, factors } })
-  const preferred =
-    user.preferred_factor && factors.includes(user.preferred_factor) ? user.preferred_factor : (factors[0] ?? 'totp')
   const enrol = factors.length === 0
-  const enrolments = enrol ? enrolmentChoices(ctx, policy, user, amr) : []
+  const enrolments = enrol ? enrolmentChoices(ctx, policy, amr) : []
+  const preferred =
+    [...factors, ...enrolments].find((f) => f === user.preferred_factor) ?? factors[0] ?? enrolments[0] ?? 'totp'
   return { kind: 'mfa_required', methods: factors, preferred, enrol, enrolments, ...common }
 }
 

@@ -83,6 +83,8 @@ export interface RequestInfo {
   /** Preferred languages, best first. */
   locales: string[]
   cookie(name: string): string | undefined
+  /** A script of a page at our own origin sent it, and asks that tokens in cookies count. */
+  ownPage: boolean
   /** A bearer token about registering clients (RFC 7591, 7592), which stands for nobody. */
   registrationToken?: string | undefined
   /** The secret by which this browser or app is known again: a cookie, or X-Device-Token. */

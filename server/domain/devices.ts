@@ -4,6 +4,7 @@
  * only told by user agent and network: it is listed, and never trusted.
  */
 import { agentLabel } from '../../adapters/agents.ts'
+import type { Place } from '../../adapters/geo.ts'
 import type { Db } from '../../adapters/knex.ts'
 import { randomToken, sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
@@ -58,10 +59,7 @@ export function idFor(userId: string, caller: Caller): string {
 /** What a new session remembers of where it was opened. */
 export const placeOf =
   (out: Outside, caller: Caller) =>
-  (userId: string): { deviceId: string; country: string | null } => ({
-    deviceId: idFor(userId, caller),
-    country: out.geo.country(caller.ip),
-  })
+  (userId: string): { deviceId: string } & Place => ({ deviceId: idFor(userId, caller), ...out.geo.place(caller.ip) })
 
 /**
  * Parts of the statement that ends a sign-in: the device is noted, and where it is new to a person who has others, or its
@@ -71,7 +69,7 @@ export const placeOf =
 export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: string, trustDays = 0): Part[] {
   const { ip, userAgent, id: requestId, locales } = ctx.request
   const id = idFor(user.id, ctx.request)
-  const country = ctx.out.geo.country(ip)
+  const { country, city } = ctx.out.geo.place(ip)
   const label = agentLabel(userAgent)
   const trusted = trustDays > 0 && ctx.request.deviceToken !== undefined
   if (trusted) ctx.event('device.trusted', { userId: user.id, data: { id, name: label, days: trustDays } })
@@ -83,18 +81,21 @@ export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: str
     ip,
     device: label,
     ...(country && { country }),
+    ...(city && { city }),
   }
   return [
     {
       shape: trusted ? 'device-trusted' : 'device',
       sql: (
         bind,
-      ) => `insert into devices (tenant_id, id, user_id, bound, name, ip, country, user_agent${trusted ? ', trusted_at, trusted_until' : ''})
+      ) => `insert into devices (tenant_id, id, user_id, bound, name, ip, country, city, user_agent${trusted ? ', trusted_at, trusted_until' : ''})
         select $1, ${bind(id, 'uuid')}, ${bind(user.id, 'uuid')}, ${bind(Boolean(ctx.request.deviceToken), 'boolean')},
-          ${bind(label, 'text')}, ${bind(ip, 'inet')}, ${bind(country, 'text')}, ${bind(userAgent, 'text')}
+          ${bind(label, 'text')}, ${bind(ip, 'inet')}, ${bind(country, 'text')},
+          ${bind(city, 'text')}, ${bind(userAgent, 'text')}
           ${trusted ? `, now(), now() + make_interval(days => ${bind(trustDays, 'int')})` : ''}
         on conflict (tenant_id, id) do update set last_used_at = now(), ip = excluded.ip,
-          country = coalesce(excluded.country, devices.country), user_agent = excluded.user_agent
+          country = coalesce(excluded.country, devices.country),
+          city = case when excluded.country is null then devices.city else excluded.city end, user_agent = excluded.user_agent
           ${trusted ? ', trusted_at = excluded.trusted_at, trusted_until = excluded.trusted_until' : ''}`,
     },
     {

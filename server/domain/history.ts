@@ -42,6 +42,7 @@ export interface EventView {
   sessionId: string | null
   ip: string | null
   country: string | null
+  city: string | null
   device: string
   userAgent: string | null
   /** Of a sign-in. */
@@ -89,7 +90,7 @@ function view(ctx: Context, row: any): EventView {
     clientId: row.client_id,
     sessionId: row.session_id,
     ip: row.ip,
-    country: row.ip ? ctx.out.geo.country(row.ip) : null,
+    ...(row.ip ? ctx.out.geo.place(row.ip) : { country: null, city: null }),
     device: agentLabel(row.user_agent),
     userAgent: row.user_agent,
     success: row.type.startsWith('login.') ? row.type === 'login.success' : null,

@@ -20,9 +20,10 @@ export interface MailJob {
   email?: string
   locales: string[]
   ip?: string
-  /** new-sign-in: the device in our words, and its country (ISO 3166-1 alpha-2). */
+  /** new-sign-in: the device in our words, and where it is: country (ISO 3166-1 alpha-2) and city. */
   device?: string
   country?: string
+  city?: string
   at?: string
   /** mfa-code: the waiting sign-in. */
   attemptId?: string
@@ -52,6 +53,12 @@ export interface MailJob {
 }
 
 const HOUR = 3600
+
+/** An address with what is known of where it is. */
+function placed(ip: string, place: (string | undefined)[]): string {
+  const known = place.filter(Boolean).join(', ')
+  return known ? `${ip} (${known})` : ip
+}
 
 /** Sends one mail. A user that is gone by now gets none. */
 export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<void> {
@@ -159,7 +166,7 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
       return {
         link: `${issuer}/forgot-password`,
         at: job.at ? new Date(job.at) : new Date(),
-        ...(job.ip && { ip: job.country ? `${job.ip} (${job.country})` : job.ip }),
+        ...(job.ip && { ip: placed(job.ip, [job.city, job.country]) }),
         ...(job.device && { device: job.device }),
         ...(job.what && { what: job.what }),
         ...(job.provider && { provider: job.provider }),

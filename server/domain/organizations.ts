@@ -7,6 +7,7 @@ import type { Context } from './context.ts'
 import { newId, ROLE } from './ids.ts'
 import * as memberships from './memberships.ts'
 import { isUuid, like } from './permissions.ts'
+import { queueAhead } from './webhooks/ahead.ts'
 
 export interface OrganizationRow {
   id: string
@@ -243,9 +244,10 @@ export async function erase(
   { id, slug, name }: Pick<OrganizationRow, 'id' | 'slug' | 'name'>,
   members: number,
 ): Promise<void> {
+  const eventId = await queueAhead(ctx, 'organization.deleted', id)
   await of(ctx).where({ id }).delete()
   await ctx.db('roles').where({ tenant_id: ctx.tenant.id, scope: 'organization', owner_id: id }).delete()
-  ctx.event('organization.deleted', { data: { organization: id, slug, name, members } })
+  ctx.event('organization.deleted', { id: eventId, data: { organization: id, slug, name, members } })
 }
 
 export interface Statistics {

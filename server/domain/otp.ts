@@ -117,16 +117,6 @@ export async function verify(
 }
 
 async function verifyOwn(ctx: Context, userId: string, to: To, taken: secrets.Taken | undefined): Promise<void> {
-  const [where, column] =
-    to.channel === 'sms'
-      ? [{ phone_number: to.address }, 'phone_verified_at']
-      : [{ email_key: users.emailKey(to.address) }, 'email_verified_at']
-  if (taken?.userId !== userId) throw magicLinks.wrongCode()
-  const verified = await ctx
-    .db('users')
-    .where({ tenant_id: ctx.tenant.id, id: userId, ...where })
-    .whereNull('deleted_at')
-    .update({ [column as string]: ctx.db.fn.now(), updated_at: ctx.db.fn.now() })
-  if (verified === 0) throw magicLinks.wrongCode()
-  ctx.event(to.channel === 'sms' ? 'phone.verified' : 'email.verified', { userId, data: { how: 'code' } })
+  if (taken?.userId !== userId || !(await users.prove(ctx, userId, to.channel, to.address)))
+    throw magicLinks.wrongCode()
 }

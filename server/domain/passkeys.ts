@@ -3,6 +3,7 @@
  * the library leaves to us: whose challenge it was and that it is used once, whose passkey it is, counter and backup flags.
  */
 
+import { isDeepStrictEqual } from 'node:util'
 import * as webauthn from '../../adapters/webauthn.ts'
 import {
   claimed,
@@ -40,6 +41,7 @@ export interface PasskeyRow {
 /** Whom a challenge was given to; it is good for nobody and nothing else. */
 type Ceremony =
   | { kind: 'register'; userId: string; sessionId: string | null }
+  | { kind: 'enrol'; userId: string; attemptId: string }
   | { kind: 'second-factor'; attemptId: string }
   | { kind: 'sign-in'; interactionId: string | null }
 
@@ -82,8 +84,8 @@ async function takeChallenge(ctx: Context, response: unknown): Promise<{ challen
 }
 const stale = () => fail('INVALID_TOKEN', 'This took too long, or was answered already. Begin again')
 
-/** Options to make a passkey. Those the person has are excluded. */
-export async function beginRegistration(ctx: Context, user: UserRow): Promise<Begun> {
+/** Options to make a passkey: for the session of the caller, or for the sign-in that waits. Those the person has are excluded. */
+export async function beginRegistration(ctx: Context, user: UserRow, attempt?: Attempt): Promise<Begun> {
   const known = await rowsOf(ctx, user.id)
   if (known.length >= MOST) throw fail('CONFLICT', `Nobody needs more than ${MOST} passkeys. Remove one first`)
   const options = await creationOptions(partyOf(ctx), {
@@ -93,17 +95,26 @@ export async function beginRegistration(ctx: Context, user: UserRow): Promise<Be
       name: user.email,
       displayName: [user.given_name, user.family_name].filter(Boolean).join(' ') || user.email,
     },
-    challenge: await challenge(ctx, { kind: 'register', userId: user.id, sessionId: ctx.actor?.sessionId ?? null }),
+    challenge: await challenge(ctx, registration(ctx, user.id, attempt)),
     exclude: known.map(descriptor),
   })
   return { options, expiresIn: PATIENCE }
 }
 
+const registration = (ctx: Context, userId: string, attempt?: Attempt): Ceremony =>
+  attempt
+    ? { kind: 'enrol', userId, attemptId: attempt.id }
+    : { kind: 'register', userId, sessionId: ctx.actor?.sessionId ?? null }
+
 /** Before the transaction: takes the challenge and checks the answer. INVALID_TOKEN, VALIDATION_ERROR. */
-export async function checkRegistration(ctx: Context, userId: string, response: unknown): Promise<NewPasskey> {
+export async function checkRegistration(
+  ctx: Context,
+  userId: string,
+  response: unknown,
+  attempt?: Attempt,
+): Promise<NewPasskey> {
   const { challenge: given, ceremony } = await takeChallenge(ctx, response)
-  const sessionId = ctx.actor?.sessionId ?? null
-  if (ceremony.kind !== 'register' || ceremony.userId !== userId || ceremony.sessionId !== sessionId) throw stale()
+  if (!isDeepStrictEqual(ceremony, registration(ctx, userId, attempt))) throw stale()
   const made = await webauthn.verifyCreation(partyOf(ctx), response, given)
   if (!made) throw fail('VALIDATION_ERROR', 'This is not a passkey made for this address')
   return made
@@ -197,7 +208,7 @@ export async function checkSignIn(
   where: { findAttempt?: () => Promise<Attempt>; interactionId?: string | undefined },
 ): Promise<Used> {
   const { challenge: given, ceremony } = await takeChallenge(ctx, response)
-  if (ceremony.kind === 'register') throw stale()
+  if (ceremony.kind === 'register' || ceremony.kind === 'enrol') throw stale()
   const attempt = ceremony.kind === 'second-factor' ? await where.findAttempt?.() : undefined
   if (ceremony.kind === 'second-factor' && attempt?.id !== ceremony.attemptId) throw stale()
   if (ceremony.kind === 'sign-in' && ceremony.interactionId !== (where.interactionId ?? null)) throw stale()

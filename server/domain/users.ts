@@ -9,6 +9,9 @@ import { newId, ROLE } from './ids.ts'
 /** Two spellings of one address are one key. */
 export const emailKey = (email: string): string => email.normalize('NFKC').trim().toLowerCase()
 
+/** E.164. */
+export const PHONE = /^\+[1-9][0-9]{6,14}$/
+
 export interface NewUser {
   email: string
   givenName?: string | null | undefined
@@ -96,6 +99,22 @@ export async function updateProfile(ctx: Context, userId: string, change: Profil
   if (!user) throw fail('NOT_FOUND', 'No such user')
   ctx.event('user.updated', { userId, data: { fields } })
   return user
+}
+
+/** A code has proven the address or the number. False, and nothing done, when it is not the person's (any more). */
+export async function prove(ctx: Context, userId: string, channel: 'email' | 'sms', address: string): Promise<boolean> {
+  const [where, column] =
+    channel === 'sms'
+      ? [{ phone_number: address }, 'phone_verified_at']
+      : [{ email_key: emailKey(address) }, 'email_verified_at']
+  const verified = await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id, id: userId, ...where })
+    .whereNull('deleted_at')
+    .update({ [column as string]: ctx.db.fn.now(), updated_at: ctx.db.fn.now() })
+  if (verified === 0) return false
+  ctx.event(channel === 'sms' ? 'phone.verified' : 'email.verified', { userId, data: { how: 'code' } })
+  return true
 }
 
 export const MAX_ATTRIBUTES = 16 * 1024

@@ -1,4 +1,4 @@
-/** Who sent this request to our API: the bearer token, checked against its standing with at most 1 s of delay. */
+/** Who sent this request to our API: the bearer token, or its cookie from a page of ours, checked against its standing with at most 1 s of delay. */
 import { createHash } from 'node:crypto'
 import type { Context as KoaContext } from 'koa'
 import { forgetStanding, loadStanding, newUnit, oidcAdapter, type Standing, units } from '../../adapters/oidc.ts'
@@ -6,6 +6,7 @@ import * as apiKeys from '../domain/api-keys.ts'
 import { countsAt, scopesByItself } from '../domain/clients/rights.ts'
 import type { Actor, Context } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
+import * as tokenCookies from '../domain/token-cookies.ts'
 import { fail } from '../kernel/errors.ts'
 import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
 import { isStanding } from './models.ts'
@@ -37,25 +38,13 @@ export function createAuthenticate(): Authenticate {
 
   const authenticate: Authenticate = async (ctx, koa) => {
     const header = koa.get('authorization')
-    if (!header) return null
+    if (!header) return cookieActor(ctx)
     const [scheme, token, more] = header.split(' ')
     // Basic belongs to clients (RFC 6749 2.3.1); operations that take it read it themselves.
     if (scheme?.toLowerCase() === 'basic' || ctx.request.registrationToken) return null
     if (scheme?.toLowerCase() !== 'bearer' || !token || more !== undefined)
       throw unauthorized('Send Authorization: Bearer <access token>')
-    if (apiKeys.looksLikeKey(token)) return keyActor(await usedKey(ctx, token))
-    const claims = looksLikeJwt(token) ? verifyAccessToken(ctx.tenant, token) : await opaqueClaims(ctx, token)
-    if (!claims) throw unauthorized('The access token is not valid here, or expired')
-    if (claims.aud !== ctx.tenant.issuer) throw unauthorized('The access token is for another resource')
-    if (claims.cnf) throw unauthorized('Sender-constrained tokens are not accepted here')
-    const standing = await loadStanding(ctx.out.db, ctx.tenant.id, {
-      grantId: claims.gid,
-      sessionId: claims.sid,
-      userId: claims.gid === undefined ? undefined : claims.sub,
-      tokenId: claims.jti,
-    })
-    if (!isStanding(standing, claims)) throw unauthorized('The access token was revoked, or its session ended')
-    return actorOf(ctx, ctx.tenant, claims, standing)
+    return apiKeys.looksLikeKey(token) ? keyActor(await usedKey(ctx, token)) : tokenActor(ctx, token)
   }
   authenticate.forget = (ctx) => {
     // A write may have ended a key, whoever made it.
@@ -63,6 +52,31 @@ export function createAuthenticate(): Authenticate {
     if (ctx.actor) forgetStanding(ctx.tenant.id, ctx.actor.tokenId)
   }
   return authenticate
+}
+
+/** Whoever a page of ours sends the cookie of, as long as that app is set up so. */
+async function cookieActor(ctx: Context): Promise<Actor | null> {
+  const token = tokenCookies.read(ctx, 'access_token')
+  if (!token) return null
+  const actor = await tokenActor(ctx, token)
+  const client = await ctx.out.directory.client(ctx.tenant.id, actor.clientId)
+  if (client?.metadata.callback_mode !== 'cookies') throw unauthorized('This app does not keep its tokens in cookies')
+  return actor
+}
+
+async function tokenActor(ctx: Context, token: string): Promise<Actor> {
+  const claims = looksLikeJwt(token) ? verifyAccessToken(ctx.tenant, token) : await opaqueClaims(ctx, token)
+  if (!claims) throw unauthorized('The access token is not valid here, or expired')
+  if (claims.aud !== ctx.tenant.issuer) throw unauthorized('The access token is for another resource')
+  if (claims.cnf) throw unauthorized('Sender-constrained tokens are not accepted here')
+  const standing = await loadStanding(ctx.out.db, ctx.tenant.id, {
+    grantId: claims.gid,
+    sessionId: claims.sid,
+    userId: claims.gid === undefined ? undefined : claims.sub,
+    tokenId: claims.jti,
+  })
+  if (!isStanding(standing, claims)) throw unauthorized('The access token was revoked, or its session ended')
+  return actorOf(ctx, ctx.tenant, claims, standing)
 }
 
 const unauthorized = (message: string) =>

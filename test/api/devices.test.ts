@@ -23,7 +23,7 @@ describe('devices and history', () => {
   let rp: RelyingParty
   before(async () => {
     app = await startApp({ TRUST_PROXY: '1' })
-    app.deps.out.geo = { country: (ip) => ({ [HOME]: 'DE', [ABROAD]: 'BR' })[ip] ?? null }
+    app.deps.out.geo = { place: (ip) => ({ country: { [HOME]: 'DE', [ABROAD]: 'BR' }[ip] ?? null, city: null }) }
     rp = await relyingParty(app)
   })
   after(() => app.close())

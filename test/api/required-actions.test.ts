@@ -169,7 +169,7 @@ describe('required actions', () => {
       await setting(app, 'mfa_policy', 'required')
       const first = (await firstStep(app, ida)).body
       expect(first).to.include({ enrolment_required: true })
-      expect(first.enrolment_methods).to.deep.equal(['totp'])
+      expect(first.enrolment_methods).to.deep.equal(['totp', 'sms', 'email'])
       const { mfa_token } = first
       expect((await prove({ mfa_token, code: '123456' })).status).to.equal(404)
       const setup = (await begin({ mfa_token })).body
@@ -184,7 +184,7 @@ describe('required actions', () => {
           (await app.call(method, path, { token: mfa_token, ...(method === 'POST' && { body: {} }) })).status,
         ).to.equal(401)
       expect((await prove({ mfa_token, code: '000000' })).body.code).to.equal('INVALID_CODE')
-      expect((await begin({ mfa_token, method: 'sms' })).status, 'no phone').to.equal(400)
+      expect((await begin({ mfa_token, method: 'sms' })).status, 'no way to send').to.equal(400)
       expect(await sessionsOf(ida.id)).to.have.length(before)
       const code = appCode(setup.secret)
       const all = await Promise.all(Array.from({ length: 4 }, () => prove({ mfa_token, code })))
@@ -201,7 +201,7 @@ describe('required actions', () => {
       await verified(app, jo)
       await setting(app, 'mfa_policy', 'required')
       const { mfa_token, enrolment_methods } = (await firstStep(app, jo)).body
-      expect(enrolment_methods).to.deep.equal(['totp', 'email'])
+      expect(enrolment_methods).to.deep.equal(['totp', 'sms', 'email'])
       app.smtp.mails.length = 0
       expect((await begin({ mfa_token, method: 'email' })).body).to.include({ method: 'email' })
       const { raw } = await app.smtp.waitFor(jo.email, /code/i)

@@ -1,6 +1,8 @@
 /** Webhooks: whose events they hear, how messages prove where they come from, who may set them up and see them. */
 import { expect } from 'chai'
 import { Webhook } from 'standardwebhooks'
+import * as heads from '../../server/domain/audit/heads.ts'
+import { seal } from '../../server/domain/audit/seal.ts'
 import { insertEvent, insertEvents } from '../../server/domain/events.ts'
 import { DEFAULT_TENANT, newId, ROLE } from '../../server/domain/ids.ts'
 import { catchUp } from '../../server/domain/webhooks/queue.ts'
@@ -150,6 +152,43 @@ describe('webhooks', () => {
     })
     await pause(700)
     expect(await receiver.messages('/ok/member')).to.deep.equal([])
+  })
+
+  it('tell owners of the end of an organization, as which they own nothing any more', async () => {
+    const [owner, member] = [await app.person(), await app.person()]
+    await app.db('users').where({ id: owner.id }).update({ email_verified_at: new Date() })
+    const asOwner = (method: string, path: string, body?: object) =>
+      app.call(method, path, { token: owner.accessToken, body })
+    const { id } = (await asOwner('POST', '/api/organizations', { name: 'Ending' })).body.data
+    const join = { user_id: member.id, org_id: id }
+    expect((await asOwner('POST', '/api/organization-memberships', join)).status).to.equal(201)
+    const event_types = ['organization.*']
+    await subscribe(app, owner.accessToken, `${receiver.url}/ok/ending`, { event_types })
+    await subscribe(app, member.accessToken, `${receiver.url}/ok/bystander`, { event_types })
+    await subscribe(app, root, `${receiver.url}/ok/overseer`, { event_types, tenant_wide: true })
+    expect((await asOwner('DELETE', `/api/organizations/${id}`)).status).to.equal(200)
+    const [message] = await receiver.waitFor('/ok/ending')
+    const [same] = await receiver.waitFor('/ok/overseer')
+    const { type, data } = JSON.parse(message!.body)
+    expect(type).to.equal('organization.deleted')
+    expect(data.details).to.deep.include({ organization: id, name: 'Ending', members: 2 })
+    expect(same!.headers['webhook-id']).to.equal(message!.headers['webhook-id'])
+    await pause(700)
+    expect(await receiver.messages('/ok/overseer')).to.have.length(1)
+    expect(await receiver.messages('/ok/bystander')).to.deep.equal([])
+  })
+
+  it('carry each new head of the audit log away, and none that only says so', async () => {
+    await subscribe(app, root, `${receiver.url}/ok/heads`, { tenant_wide: true, event_types: ['audit.head_signed'] })
+    await rename(ada, 'Ada H.')
+    await seal(app.deps.out, app.db)
+    const [message] = await receiver.waitFor('/ok/heads')
+    const { details } = JSON.parse(message!.body).data
+    const statement = await heads.open(app.db, DEFAULT_TENANT, details.jws)
+    expect(statement).to.include({ tree_size: details.size, root_hash: details.root })
+    for (const _ of [1, 2]) await seal(app.deps.out, app.db)
+    expect((await heads.find(app.db, DEFAULT_TENANT))!.treeSize).to.equal(details.size + 1)
+    expect(await app.db('events').where({ type: 'audit.head_signed' })).to.have.length(1)
   })
 
   it('tell whoever may not read the audit log who and what, and no more', async () => {

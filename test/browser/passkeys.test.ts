@@ -2,6 +2,7 @@
 import { expect } from 'chai'
 import type { Browser, CDPSession } from 'playwright-core'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
+import { setting } from '../support/mfa.ts'
 import type { RelyingParty } from '../support/rp.ts'
 import { skip } from '../support/skip.ts'
 import { chromiumPath, launchChromium } from './chromium.ts'
@@ -51,8 +52,8 @@ describe('passkeys in Chromium', function () {
     authenticatorId: string
   }
 
-  /** Someone with a fingerprint reader and a passkey. `autofill: false` is a browser without it. */
-  async function owner({ autofill = true } = {}): Promise<Owner> {
+  /** Someone with a fingerprint reader. `autofill: false` is a browser without it. */
+  async function reader({ autofill = true } = {}) {
     const who = await visitor(browser)
     if (!autofill)
       await who.page.addInitScript('PublicKeyCredential.isConditionalMediationAvailable = async () => false')
@@ -68,7 +69,12 @@ describe('passkeys in Chromium', function () {
         automaticPresenceSimulation: true,
       },
     })
-    const person = await app.person()
+    return { who, cdp, authenticatorId, person: await app.person() }
+  }
+
+  /** With a passkey in it. */
+  async function owner(options = {}): Promise<Owner> {
+    const { who, cdp, authenticatorId, person } = await reader(options)
     const path = '/v1/auth/mfa/webauthn/register'
     const begun = await app.call('POST', `${path}/begin`, { token: person.accessToken, body: {} })
     await who.page.goto(`${app.url}/`)
@@ -150,6 +156,34 @@ describe('passkeys in Chromium', function () {
     await signIn(eve.who, eve.person)
     await arrived(eve)
     await eve.who.close()
+  })
+
+  it('lets Gil make one within the sign-in, where passkeys are demanded and he has none', async () => {
+    const gil = await reader({ autofill: false })
+    const { who, person } = gil
+    await setting(app, 'mfa_policy', 'required')
+    await setting(app, 'mfa_factors', ['webauthn'])
+    try {
+      await open(gil)
+      await signIn(who, person)
+      const button = who.page.getByRole('button', { name: 'Make a passkey' })
+      await button.waitFor()
+      expect(await who.page.getByText('needs JavaScript').count(), 'it can be done here').to.equal(0)
+      await look(who, 'mfa-enrol-passkey')
+      await button.click()
+      await arrived(gil)
+      expect(await amrOf(person)).to.include.members(['pwd', 'hwk', 'mfa'])
+      await who.page.context().clearCookies()
+      const asked = await open(gil)
+      await signIn(who, person)
+      await who.page.getByRole('button', { name: 'Use a passkey' }).click()
+      await arrived(gil)
+      expect((await redeem(rp, third, asked)).claims()?.sub).to.equal(person.id)
+    } finally {
+      await setting(app, 'mfa_factors', ['webauthn', 'totp', 'sms', 'email'])
+      await setting(app, 'mfa_policy', 'optional')
+    }
+    await who.close()
   })
 
   it('shows no passkey button without JavaScript', async () => {

@@ -6,14 +6,16 @@ import { withTenant } from '../support/roles.ts'
 import { Browser, REDIRECT } from '../support/rp.ts'
 
 const OTHER = 'https://rp.example.com/other'
-const HOME = 'https://rp.example.com/home?tab=1'
 
 describe('login and callback of an app without a back end', () => {
   let app: TestApp
   let spa: OAuthClient
   let ada: Person
+  /** Where the app is served: beside us, at one origin. */
+  let HOME: string
   before(async () => {
     app = await startApp()
+    HOME = `${app.url}/garden?tab=1`
     ada = await app.person('ada@example.com')
     spa = await makeClient(app, {
       client_name: 'Garden',
@@ -223,6 +225,105 @@ describe('login and callback of an app without a back end', () => {
     expect((await app.call('GET', '/api/account/profile', { token })).body.data.id).to.equal(ada.id)
   })
 
+  describe('the cookies', () => {
+    const value = (line: string) => line.slice(line.indexOf('=') + 1, line.indexOf(';'))
+    /** What the app's page sends: its cookies, the header, and what browsers add. */
+    async function page() {
+      const web = await makeClient(app, {
+        token_endpoint_auth_method: 'none',
+        callback_mode: 'cookies',
+        callback_redirect_uri: HOME,
+        scope: 'openid account',
+      })
+      const { code, state, code_verifier, browser } = await arrive(web, { scope: 'openid account' })
+      const done = await browser.request(callbackPath(web.clientId, { code, state, code_verifier }))
+      const [access, refresh] = done.headers.getSetCookie().map(value)
+      const headers = {
+        cookie: `access_token=${access}; refresh_token=${refresh}`,
+        'x-token-cookies': '1',
+        origin: app.url,
+        'sec-fetch-site': 'same-origin',
+      }
+      return { web, headers, access: access!, refresh: refresh! }
+    }
+    const profile = (headers: Record<string, string>) => app.call('GET', '/api/account/profile', { headers })
+
+    it('stand for Ada on pages of this origin, and for nobody where another site might have sent them', async () => {
+      const { web, headers } = await page()
+      const seen = await profile(headers)
+      expect(seen.status, JSON.stringify(seen.body)).to.equal(200)
+      expect(seen.body.data.id).to.equal(ada.id)
+      const { 'x-token-cookies': _, ...plain } = headers
+      const { origin: __, 'sec-fetch-site': ___, ...bare } = headers
+      expect((await profile(bare)).status, 'an older browser').to.equal(200)
+      const change = { body: { given_name: 'Eve' } }
+      for (const forged of [
+        plain,
+        { ...headers, origin: 'https://evil.example' },
+        { ...headers, origin: 'null' },
+        { ...headers, 'sec-fetch-site': 'cross-site' },
+        { ...headers, 'sec-fetch-site': 'same-site' },
+      ]) {
+        expectSsoFailure(await profile(forged), 401, 'UNAUTHORIZED')
+        const changed = await app.call('PUT', '/api/account/profile', { headers: forged, ...change })
+        expectSsoFailure(changed, 401, 'UNAUTHORIZED')
+      }
+      expect((await app.db('users').where({ id: ada.id }).first()).given_name).to.not.equal('Eve')
+      const preflight = await app.call('OPTIONS', '/api/account/profile', {
+        headers: {
+          origin: 'https://evil.example',
+          'access-control-request-method': 'GET',
+          'access-control-request-headers': 'x-token-cookies',
+        },
+      })
+      expect(preflight.headers.get('access-control-allow-origin')).to.equal(null)
+      // The page of another app at this origin must not use them either, once its own is set up otherwise.
+      const token = await app.admin()
+      const body = { callback_mode: 'json', callback_redirect_uri: null }
+      expect((await app.call('PUT', `/clients/${web.clientId}`, { token, body })).status).to.equal(200)
+      expectSsoFailure(await profile(headers), 401, 'UNAUTHORIZED')
+    })
+
+    it('are renewed without a token in the answer, once, and taken away when Ada signs out', async () => {
+      const { headers, refresh } = await page()
+      const renew = (sent: Record<string, string>) => app.call('POST', '/api/auth/refresh', { headers: sent, body: {} })
+      const { 'x-token-cookies': _, ...plain } = headers
+      expectSsoFailure(await renew(plain), 400, 'VALIDATION_ERROR')
+      const renewed = await renew(headers)
+      expect(renewed.status, JSON.stringify(renewed.body)).to.equal(200)
+      expect(JSON.stringify(renewed.body)).to.not.match(/eyJ|rt_/)
+      const [access, next] = renewed.headers.getSetCookie().map(value)
+      expect(next).to.match(/^rt_/).and.not.equal(refresh)
+      const fresh = { ...headers, cookie: `access_token=${access}; refresh_token=${next}` }
+      expect((await profile(fresh)).status).to.equal(200)
+
+      const out = await app.call('POST', '/api/auth/logout', { headers: fresh, body: {} })
+      expect(out.status).to.equal(200)
+      const gone = out.headers.getSetCookie()
+      expect(gone.map((line) => line.replace(/; HttpOnly.*/, ''))).to.deep.equal([
+        'access_token=; Path=/; Max-Age=0',
+        'refresh_token=; Path=/api/auth; Max-Age=0',
+      ])
+      // A browser that kept them all the same has nothing.
+      expectSsoFailure(await profile(fresh), 401, 'UNAUTHORIZED')
+      const dead = await app.call('POST', '/api/auth/refresh', {
+        headers: { ...fresh, cookie: `refresh_token=${next}` },
+        body: {},
+      })
+      expectSsoFailure(dead, 401, 'UNAUTHORIZED')
+    })
+
+    it('end with the session, wherever it is ended', async () => {
+      const { headers } = await page()
+      const { body } = await app.call('GET', '/api/account/sessions', { headers })
+      const current = body.data.find((one: { current: boolean }) => one.current)
+      const elsewhere = await app.call('POST', '/v1/auth/login', { body: { email: ada.email, password: ada.password } })
+      const token = elsewhere.body.tokens.access_token
+      expect((await app.call('DELETE', `/api/account/sessions/${current.id}`, { token })).status).to.equal(200)
+      expectSsoFailure(await profile(headers), 401, 'UNAUTHORIZED')
+    })
+  })
+
   it('keeps to the tenant of its path: its clients, its pages, its cookies', async () => {
     const { boss } = await withTenant(app, 'acme')
     const body = {
@@ -263,6 +364,8 @@ describe('login and callback of an app without a back end', () => {
       400,
     )
     expect((await change({ callback_mode: 'both' })).status).to.equal(400)
+    const elsewhere = { callback_mode: 'cookies', callback_redirect_uri: 'https://rp.example.com/home' }
+    expect((await change(elsewhere)).body.detail).to.include('must be at')
     const shop = await makeClient(app)
     expect((await change({ callback_mode: 'cookies', callback_redirect_uri: HOME }, shop)).status).to.equal(400)
     const seen = await app.call('GET', `/clients/${spa.clientId}`, { token })

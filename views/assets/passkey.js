@@ -68,6 +68,7 @@ async function ask({ quietly = false } = {}) {
 }
 
 if (form && window.PublicKeyCredential) {
+  document.querySelector('[data-passkey-missing]')?.remove()
   for (const button of buttons) {
     button.hidden = false
     button.addEventListener('click', (event) => {

@@ -7,10 +7,14 @@ import type { Knex } from 'knex'
 import type { Db } from '../../../adapters/knex.ts'
 import type { Outside } from '../context.ts'
 import type { Tenant } from '../directory.ts'
+import { insertEvent } from '../events.ts'
 import { rootOfTree, treeOf } from './store.ts'
 
 /** The typ of the JWS. */
 export const HEAD_TYPE = 'audit-head+jws'
+
+/** The event of a head, written where somebody listens; it becomes a leaf as well. */
+const ANNOUNCED = 'audit.head_signed'
 
 /** What is signed. */
 export interface Statement {
@@ -42,6 +46,7 @@ async function signHead(out: Outside, db: Knex, tenant: Tenant, now: Date): Prom
   const tree = await treeOf(db, tenant.id)
   const root = rootOfTree(tree)
   const { size } = tree.frontier
+  const { signedSize } = tree
   const jws = await sign(tenant, {
     iss: tenant.issuer,
     tenant_id: tenant.id,
@@ -55,9 +60,24 @@ async function signHead(out: Outside, db: Knex, tenant: Tenant, now: Date): Prom
       .onConflict(['tenant_id', 'size'])
       .ignore()
     await trx('audit_trees').where({ tenant_id: tenant.id }).update({ signed_size: size })
+    if (await isAwaited(trx, tenant.id, signedSize)) {
+      const data = { size, root: root.toString('base64url'), jws }
+      await insertEvent(trx, tenant.id, { type: ANNOUNCED, data })
+    }
   })
   // The log usually leaves this machine, and with it a copy that the database's owner cannot change.
   out.log.info({ tenant: tenant.slug, size, root: root.toString('base64url') }, 'audit head')
+}
+
+/** Whether a webhook wants to hear of the head, and it says more than that the one before was announced. */
+async function isAwaited(trx: Db, tenantId: string, signedSize: number): Promise<boolean> {
+  const { rows } = await trx.raw(
+    `select exists (select from webhook_receivers(:tenantId, :type, null)) and exists (
+       select from audit_leaves l join events e on e.tenant_id = l.tenant_id and e.id = l.event_id
+       where l.tenant_id = :tenantId and l.leaf_index >= :signedSize and e.type <> :type) as awaited`,
+    { tenantId, type: ANNOUNCED, signedSize },
+  )
+  return rows[0].awaited
 }
 
 async function sign(tenant: Tenant, statement: Statement): Promise<string> {

@@ -36,7 +36,7 @@ export async function assertServable(
     throw fail('VALIDATION_ERROR', 'require_pkce: only a confidential client can be exempt from PKCE')
   if (metadata.token_endpoint_auth_method === 'none' && has(metadata, 'client_credentials'))
     throw fail('VALIDATION_ERROR', 'grant_types: client_credentials needs a client that can authenticate')
-  checkCallback(metadata)
+  checkCallback(ctx, metadata)
   await assertKnownScopes(ctx, metadata)
   ctx.oidc.checkClient(ctx, {
     ...metadata,
@@ -78,8 +78,8 @@ async function assertKnownScopes(ctx: Context, metadata: ClientMetadata): Promis
   if (unknown !== undefined) throw fail('VALIDATION_ERROR', `scope: no API resource has the scope ${unknown}`)
 }
 
-/** Cookies of the callback are for browsers' clients, and lead to one address that an administrator chose. */
-function checkCallback(metadata: ClientMetadata): void {
+/** Cookies of the callback are for browsers' clients, and lead to one address at our own origin, the only one that has them sent. */
+function checkCallback({ out }: Context, metadata: ClientMetadata): void {
   const { callback_mode: mode, callback_redirect_uri: uri, token_endpoint_auth_method: method } = metadata
   if (uri && !/^https?:$/.test(URL.parse(String(uri))?.protocol ?? ''))
     throw fail('VALIDATION_ERROR', 'callback_redirect_uri: must be an http or https address')
@@ -87,6 +87,9 @@ function checkCallback(metadata: ClientMetadata): void {
   if (!uri) throw fail('VALIDATION_ERROR', 'callback_redirect_uri: is required with callback_mode cookies')
   if (method !== 'none')
     throw fail('VALIDATION_ERROR', 'callback_mode: cookies are for clients with token_endpoint_auth_method none')
+  const { origin } = new URL(out.config.publicUrl)
+  if (URL.parse(String(uri))?.origin !== origin)
+    throw fail('VALIDATION_ERROR', `callback_redirect_uri: must be at ${origin}, whose pages alone the cookies are for`)
 }
 
 const BOUNDS = {

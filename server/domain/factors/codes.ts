@@ -18,8 +18,12 @@ export const codeHash = (id: string, code: string): Buffer => sha256(`${id}\n${c
 export const sameHash = (stored: Buffer | null, given: Buffer): boolean =>
   stored !== null && stored.length === given.length && timingSafeEqual(stored, given)
 
-/** Where a texted code goes: the number that was proven, whatever the profile says by now. */
-const smsNumber = async (ctx: Context, userId: string): Promise<string | undefined> =>
+/** Enough to know it again, too little to learn it: whoever is asked has proven one factor only. */
+export const maskedPhone = (phone: string): string => `…${phone.slice(-2)}`
+export const maskedEmail = (email: string): string => email.replace(/^(.)[^@]*/, '$1…')
+
+/** Where texted codes go: the number that was proven, whatever the profile says by now. */
+export const smsNumber = async (ctx: Context, userId: string): Promise<string | undefined> =>
   (
     await ctx
       .db('credentials')

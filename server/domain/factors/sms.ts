@@ -4,38 +4,47 @@ import { fail } from '../../kernel/errors.ts'
 import type { Context, UserRow } from '../context.ts'
 import { newId } from '../ids.ts'
 import { CODE_LIFETIME, codeHash, newCode, sameHash } from './codes.ts'
+import { dropPending } from './pending.ts'
 
 const TRIES = 5
 
 const pending = (db: Db, tenantId: string, userId: string) =>
   db('credentials').where({ tenant_id: tenantId, user_id: userId, type: 'sms', verified_at: null })
 
-/** Sends a code to the verified phone. VALIDATION_ERROR without one. */
-export async function setUp(ctx: Context, user: UserRow): Promise<void> {
+/**
+ * Sends a code to the verified phone, or to `phone`, which the code then proves; `instead` as in totp.setUp(). Answers the
+ * row. VALIDATION_ERROR without a number.
+ */
+export async function setUp(
+  ctx: Context,
+  user: UserRow,
+  { phone = verifiedPhone(user), instead }: { phone?: string | undefined; instead?: string | null } = {},
+): Promise<string> {
   if (!ctx.out.texter.available) throw fail('UNAVAILABLE', 'Text messages are not set up here', { retryAfter: 3600 })
-  if (!user.phone_number || !user.phone_verified_at) {
-    throw fail('VALIDATION_ERROR', 'Add a phone number to your profile and verify it first')
-  }
+  if (!phone) throw fail('VALIDATION_ERROR', 'Add a phone number to your profile and verify it first')
   const id = newId()
-  await pending(ctx.db, ctx.tenant.id, user.id).delete()
+  await dropPending(pending(ctx.db, ctx.tenant.id, user.id), instead)
   await ctx.db('credentials').insert({
     tenant_id: ctx.tenant.id,
     id,
     user_id: user.id,
     type: 'sms',
-    secret: user.phone_number,
+    secret: phone,
     data: JSON.stringify({ tries: 0 }),
     verified_at: null,
   })
   ctx.job('sms', {
     template: 'mfa-code',
     userId: user.id,
-    to: user.phone_number,
+    to: phone,
     credentialId: id,
     locales: ctx.request.locales,
   })
   ctx.event('mfa.setup_started', { userId: user.id, data: { factor: 'sms' } })
+  return id
 }
+
+const verifiedPhone = (user: UserRow): string | undefined => (user.phone_verified_at && user.phone_number) || undefined
 
 /** For the job: the code of this set-up. Undefined when it is over, or was begun anew. */
 export async function mint(db: Db, tenantId: string, credentialId: string): Promise<string | undefined> {
@@ -51,10 +60,11 @@ export async function mint(db: Db, tenantId: string, credentialId: string): Prom
   return minted === 1 ? code : undefined
 }
 
-/** Counts the try before the code is looked at; needs no open transaction. INVALID_CODE, or NOT_FOUND when none waits. */
-export async function checkSetUp(ctx: Context, userId: string, code: string): Promise<string> {
+/** Counts the try before the code is looked at; needs no open transaction. `id` as setUp() answered, where it is known. INVALID_CODE, or NOT_FOUND when none waits. */
+export async function checkSetUp(ctx: Context, userId: string, code: string, id?: string): Promise<string> {
   const { db } = ctx.out
   const [row] = await pending(db, ctx.tenant.id, userId)
+    .where(id ? { id } : {})
     .whereRaw(`(data->>'tries')::int < ${TRIES} and (data->>'expires')::bigint > extract(epoch from now())`)
     .update({ data: db.raw(`data || jsonb_build_object('tries', (data->>'tries')::int + 1)`) })
     .returning(['id', 'data'])

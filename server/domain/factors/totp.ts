@@ -3,6 +3,7 @@ import { newTotpSecret, totpStep, totpUri } from '../../../adapters/totp.ts'
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { newId } from '../ids.ts'
+import { dropPending } from './pending.ts'
 
 export interface TotpSetup {
   id: string
@@ -29,11 +30,18 @@ export const totpRow = (ctx: Context, userId: string, secret: string) => {
 const pending = (ctx: Context, userId: string) =>
   ctx.db('credentials').where({ tenant_id: ctx.tenant.id, user_id: userId, type: 'totp', verified_at: null })
 
-/** A new secret, not active before enable(); the one in use stays so until then. An earlier unproven one is gone. */
-export async function setUp(ctx: Context, user: { id: string; email: string }): Promise<TotpSetup> {
+/**
+ * A new secret, not active before enable(); the one in use stays so until then. Earlier unproven ones are gone; within a
+ * sign-in only its own (`instead`), since another sign-in of the same person is none of its business.
+ */
+export async function setUp(
+  ctx: Context,
+  user: { id: string; email: string },
+  { instead }: { instead?: string | null } = {},
+): Promise<TotpSetup> {
   const id = newId()
   const secret = newTotpSecret()
-  await pending(ctx, user.id).delete()
+  await dropPending(pending(ctx, user.id), instead)
   await ctx.db('credentials').insert({
     tenant_id: ctx.tenant.id,
     id,

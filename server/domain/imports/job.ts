@@ -151,6 +151,7 @@ function contextOf(out: Outside, oidc: OidcPort, tenant: Context['tenant'], aske
       userAgent: asked.userAgent,
       locales: asked.locales,
       cookie: () => undefined,
+      ownPage: false,
     },
     reply: { cookies: [] },
     events: [],

@@ -4,6 +4,7 @@ export const eventTypes: string[] = [
   'api_key.revoked',
   'api_key.rotated',
   'audit.exported',
+  'audit.head_signed',
   'audit.purged',
   'authorization.granted',
   'branding.changed',

@@ -4,7 +4,8 @@ import { signedHeaders } from '../../../adapters/webhook-signature.ts'
 import type { Outside } from '../context.ts'
 import { secretPlace } from '../webhooks.ts'
 import { publicOnly } from './address.ts'
-import { type Claimed, disable, type Outcome } from './queue.ts'
+import { disable, type Outcome } from './outcome.ts'
+import type { Claimed } from './queue.ts'
 
 /** Bytes of the answer that are kept. */
 const KEPT = 1024
@@ -69,7 +70,7 @@ function secretsOf(out: Outside, claimed: Claimed): string[] | undefined {
 function message(out: Outside, claimed: Claimed, event: NonNullable<Claimed['event']>): object {
   const { actor_id, user_id, client_id, session_id, ip, user_agent, data: details } = event
   const who = { tenant_id: claimed.tenant_id, user_id, actor_id, client_id }
-  const from = { session_id, ip, country: ip ? out.geo.country(ip) : null, user_agent }
+  const from = { session_id, ip, country: ip ? out.geo.place(ip).country : null, user_agent }
   const readsAll = claimed.tenant_wide ? claimed.permissions!.includes('audit:read') : user_id === claimed.owner_id
   return {
     type: claimed.event_type,
