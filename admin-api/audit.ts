@@ -45,6 +45,7 @@ const filters = {
   clientId: optional(text(255, { description: 'Through this client only' })),
   sessionId: optional(text(255, { description: 'In this session only' })),
   ip: optional(text(64, { description: 'From this address or network only, such as 203.0.113.0/24' })),
+  q: optional(text(200, { description: 'Part of the type, the data or the user agent, in any case' })),
   from: optional(instant({ description: 'At this time or later' })),
   to: optional(instant({ description: 'Before this time' })),
 }
@@ -54,7 +55,7 @@ export const list = operation({
   summary: 'List audit logs with pagination',
   description:
     'Newest first. `next_cursor` reads on as fast as the first page; offsets count up to 100,000. By actor, client, session, address ' +
-    'or beginning of a type, a page looks through 50,000 events at most: it may be short and still have a `next_cursor`.',
+    'or beginning of a type, a page looks through 50,000 events at most, by text through 10,000: it may be short and still have a `next_cursor`.',
   tag: 'Audit',
   auth: { permission: 'audit:read' },
   effect: 'read',

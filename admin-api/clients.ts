@@ -55,11 +55,23 @@ const loginPolicy = {
 const branding = {
   logoUri: uri({ pattern: '^https://' }),
   primaryColor: text(7, { pattern: '^#[0-9a-fA-F]{6}$' }),
-  texts: record(object({ title: optional(text(80)), text: optional(text(500)) }), {
-    maxProperties: 20,
-    propertyNames: { pattern: '^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$' },
-    description: 'By language: the heading of the sign-in page, and a line under it',
-  }),
+  texts: record(
+    object({
+      title: optional(text(80)),
+      text: optional(text(500)),
+      messages: optional(
+        record(text(2000), {
+          maxProperties: 200,
+          description: 'By key, as in /v1/admin/texts: any text of the pages on which people sign in to it',
+        }),
+      ),
+    }),
+    {
+      maxProperties: 20,
+      propertyNames: { pattern: '^[a-z]{2,3}(-[A-Za-z0-9]{1,8})*$' },
+      description: 'By language: the heading of the sign-in page, a line under it, and other texts',
+    },
+  ),
 }
 const lifetimes = {
   accessToken: integer({ minimum: 60, maximum: 86_400 }),

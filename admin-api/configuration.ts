@@ -14,7 +14,8 @@ import {
   resource,
   string,
 } from '../server/kernel/schema.ts'
-import { type Notes, type Section, same, sections, stable } from './configuration/sections.ts'
+import { type Notes, type Section, same, stable } from './configuration/section.ts'
+import { groups } from './configuration/sections.ts'
 
 const tag = 'Configuration'
 const FORMAT = 1
@@ -25,8 +26,10 @@ const Document = {
   settings: optional(entries),
   permissions: optional(entries),
   resources: optional(entries),
-  roles: optional(entries),
   clients: optional(entries),
+  roles: optional(entries),
+  organization_roles: optional(entries),
+  client_roles: optional(entries),
   identity_providers: optional(entries),
   branding: optional(entries),
   texts: optional(entries),
@@ -36,7 +39,7 @@ export const exportAll = operation({
   id: 'configuration.export',
   summary: 'Export the configuration of the tenant',
   description:
-    'Settings, permissions and roles of its own, API resources, clients, identity providers, branding and texts, as far as the caller may see them. In a stable order, by natural keys, without secrets.',
+    'Settings, permissions and roles of its own (of the tenant, of organizations, of clients), API resources, clients, identity providers, branding and texts, as far as the caller may see them. In a stable order, by natural keys, without secrets.',
   tag,
   auth: { permission: 'settings:read' },
   effect: 'read',
@@ -44,7 +47,7 @@ export const exportAll = operation({
   output: object(Document),
   async run(ctx) {
     const document: Record<string, unknown> = { gatehouse: FORMAT }
-    for (const section of sections)
+    for (const section of groups.flat())
       if (ctx.actor!.permissions.has(section.permission))
         document[section.name] = stable(Object.fromEntries(await section.read(ctx)))
     return document as any
@@ -114,24 +117,19 @@ async function carryOut(ctx: Context, wanted: Record<string, Record<string, unkn
   const inner: Context = { ...ctx }
   const [changes, notes]: [Change[], Notes] = [[], { secrets: [] }]
   const surplus: [Section, string, unknown][] = []
-  for (const section of sections) {
-    const entries = wanted[section.name]
-    if (!entries) continue
-    const before = await section.read(inner)
-    for (const key of Object.keys(entries))
-      if (!before.has(key)) await named(section, key, async () => section.begin?.(inner, key))
-    for (const [key, given] of Object.entries(entries)) {
-      const value = (await section.normal?.(inner, key, given, before.get(key))) ?? given
-      const change = compare(section, key, before.get(key), stable(value))
-      if (!change) continue
-      await named(section, key, () =>
-        change.action === 'create'
-          ? section.create(inner, key, value, notes)
-          : section.update(inner, key, value, before.get(key)),
-      )
-      changes.push(change)
+  for (const group of groups) {
+    const given = group.flatMap((section) =>
+      wanted[section.name] ? [{ section, entries: wanted[section.name]! }] : [],
+    )
+    const befores = await begun(inner, given)
+    for (const [i, { section, entries }] of given.entries()) {
+      const before = befores[i]!
+      for (const [key, value] of Object.entries(entries)) {
+        const change = await carryOutOne(inner, { section, key, value, before: before.get(key) }, notes)
+        if (change) changes.push(change)
+      }
+      if (prune) for (const [key, old] of before) if (!Object.hasOwn(entries, key)) surplus.push([section, key, old])
     }
-    if (prune) for (const [key, old] of before) if (!Object.hasOwn(entries, key)) surplus.push([section, key, old])
   }
   for (const [section, key, old] of surplus.reverse()) {
     await named(section, key, () => section.remove(inner, key))
@@ -143,6 +141,34 @@ async function carryOut(ctx: Context, wanted: Record<string, Record<string, unkn
     ctx.event('configuration.applied', { data: { created, updated, deleted } })
   }
   return { changes, secrets: notes.secrets }
+}
+
+/** What there is of each section, before all that is missing is begun. */
+async function begun(
+  ctx: Context,
+  given: { section: Section; entries: Record<string, unknown> }[],
+): Promise<Map<string, unknown>[]> {
+  const befores: Map<string, unknown>[] = []
+  for (const { section } of given) befores.push(await section.read(ctx))
+  for (const [i, { section, entries }] of given.entries())
+    for (const key of Object.keys(entries))
+      if (!befores[i]!.has(key)) await named(section, key, async () => section.begin?.(ctx, key))
+  return befores
+}
+
+async function carryOutOne(
+  ctx: Context,
+  entry: { section: Section; key: string; value: unknown; before: unknown },
+  notes: Notes,
+): Promise<Change | undefined> {
+  const { section, key, before } = entry
+  const value = (await section.normal?.(ctx, key, entry.value, before)) ?? entry.value
+  const change = compare(section, key, before, stable(value))
+  if (change)
+    await named(section, key, () =>
+      change.action === 'create' ? section.create(ctx, key, value, notes) : section.update(ctx, key, value, before),
+    )
+  return change
 }
 
 /** Undefined where nothing is to be done. */

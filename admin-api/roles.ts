@@ -193,7 +193,7 @@ export const disallow = operation({
 export const holders = operation({
   id: 'roles.users',
   summary: 'Users in role',
-  description: 'Who holds it directly.',
+  description: 'Who holds it directly, the oldest account first; by offset up to 10,000.',
   tag,
   auth: { permission: 'users:read' },
   effect: 'read',

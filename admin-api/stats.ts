@@ -37,17 +37,22 @@ export const TenantStats = resource('TenantStats', {
     locked: integer(),
     unverified: integer(),
     created: integer({ description: 'Within the days asked for' }),
+    secondFactor: integer({ description: 'Who has set up a second factor or a passkey' }),
+    deleted: integer({ description: 'Gone, and not erased yet' }),
   }),
   sessions: object(sessions),
   clients: integer(),
+  clientRequests: integer({ description: 'Waiting for approval' }),
   roles: integer(),
+  organizations: integer(),
+  invitations: integer({ description: 'Neither accepted nor revoked nor over' }),
   logins: LoginStats,
 })
 
 export const get = operation({
   id: 'stats.get',
   summary: 'Get system statistics',
-  description: 'Users, active sessions, clients, roles; sign-ins by day.',
+  description: 'Users, active sessions, clients, roles, organizations, invitations; sign-ins by day.',
   tag,
   auth,
   effect: 'read',
@@ -85,7 +90,7 @@ export const loginStats = operation({
 export const services = operation({
   id: 'stats.services',
   summary: 'Get service health status',
-  description: 'Database, mail, SMS and Redis as seen from here, and how much waits in the job queue.',
+  description: 'Database, mail, SMS and Redis as seen from here, and how much waits in the job queue and for webhooks.',
   tag,
   auth,
   effect: 'read',
@@ -104,6 +109,13 @@ export const services = operation({
         scheduled: integer({ description: 'For later, retries among them' }),
         running: integer(),
         failed: integer({ description: 'Tried to the end' }),
+        oldest: nullable(integer({ description: 'Seconds that the one waiting longest is overdue' })),
+      }),
+    ),
+    webhooks: nullable(
+      object({
+        due: integer({ description: 'Deliveries of this tenant to be tried now' }),
+        waiting: integer({ description: 'For their next try; both counted up to 10,000' }),
       }),
     ),
   }),

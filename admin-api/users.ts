@@ -85,7 +85,7 @@ export const list = operation({
   id: 'users.list',
   summary: 'List all users with filters',
   description:
-    'Pages by cursor (`next_cursor`), or by offset up to 100,000. Beyond 10,000 the total is an estimate and marked as such.',
+    'Pages by cursor (`next_cursor`), or by offset up to 100,000, with filters up to 10,000. A total that would take long is an estimate and marked as such.',
   tag,
   auth: { permission: 'users:read' },
   effect: 'read',

@@ -100,6 +100,9 @@ const QUERIES: [string, string][] = [
   ['beginning of an address', '&q=person4242'],
   ['unverified, oldest first', '&email_verified=false&sort=created_at'],
   ['of a role that all have', '&role=user'],
+  ['of a role, unverified, by address', '&role=user&email_verified=false&sort=email'],
+  ['disabled, by last login', '&status=disabled&sort=-last_login_at'],
+  ['never signed in, made this year', '&last_login_before=2000-01-01T00:00:00Z&created_after=2026-01-01T00:00:00Z'],
 ]
 
 async function listing(side: Side): Promise<BulkResult[]> {

@@ -1,5 +1,8 @@
 /** What every page route shares: the page context of the tenant, the parsed form, and failures as pages. */
+
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { Context as KoaContext, Middleware } from 'koa'
+import type { Wording } from '../adapters/i18n.ts'
 import { openContext, toFailure } from '../server/api/pipeline.ts'
 import { faceOf } from '../server/domain/branding.ts'
 import { networkOf } from '../server/domain/callers.ts'
@@ -34,15 +37,34 @@ export function preparePage(koa: KoaContext, out: Outside, tenant: Tenant): Page
 }
 
 /** The face of the app that people come from, over the tenant's. */
-export function dress(page: Page, { branding }: ClientRecord): void {
+export function dress(page: Page, client: ClientRecord): void {
+  const { branding } = client
   const { logo_uri: logoUri, primary_color: primaryColor, texts } = branding
   page.branding = { ...page.branding, ...(logoUri && { logoUri }), ...(primaryColor && { primaryColor }) }
   if (texts) page.texts = texts
+  page.wording = wordingOf(client, page.wording ?? noWording)
 }
 
-let derived: Buffer | undefined
+const noWording: Wording = new Map()
+/** By client, whose record is another object after a change, and by the tenant's words below. */
+const wordings = new WeakMap<ClientRecord, WeakMap<Wording, Wording>>()
+
+function wordingOf(client: ClientRecord, tenants: Wording): Wording {
+  const own = Object.entries(client.branding.texts ?? {}).filter(([, { messages }]) => messages)
+  if (own.length === 0) return tenants
+  const made = wordings.get(client) ?? new WeakMap<Wording, Wording>()
+  wordings.set(client, made)
+  const known = made.get(tenants)
+  if (known) return known
+  const words = new Map(tenants)
+  for (const [locale, { messages }] of own) words.set(locale, { ...words.get(locale), ...messages })
+  made.set(tenants, words)
+  return words
+}
+
+let derived: KeyObject | undefined
 const csrfKey = (sealing: Outside['sealing']) => {
-  derived ??= sealing.derive('csrf')
+  derived ??= createSecretKey(sealing.derive('csrf'))
   return derived
 }
 

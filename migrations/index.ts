@@ -17,6 +17,7 @@ import * as idempotency from './0014_idempotency.ts'
 import * as requiredActions from './0015_required_actions.ts'
 import * as invitationPlaces from './0016_invitation_places.ts'
 import * as webhookOrganizations from './0017_webhook_organizations.ts'
+import * as lists from './0020_lists.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -36,6 +37,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0015_required_actions': requiredActions,
   '0016_invitation_places': invitationPlaces,
   '0017_webhook_organizations': webhookOrganizations,
+  '0020_lists': lists,
 }
 
 const source: Knex.MigrationSource<string> = {

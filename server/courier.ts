@@ -1,8 +1,11 @@
 /** Sends webhooks in this process: many at once, few of them for one receiver, so that who is slow delays nobody else. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { batches } from '../adapters/batches.ts'
 import type { Metrics } from '../adapters/metrics.ts'
+import { createLines } from './courier-lines.ts'
 import type { Outside } from './domain/context.ts'
-import { type Claimed, claim, conclude } from './domain/webhooks/queue.ts'
+import { conclude, type Tried } from './domain/webhooks/outcome.ts'
+import { type Claimed, claim, giveBack } from './domain/webhooks/queue.ts'
 import { send } from './domain/webhooks/send.ts'
 
 export interface CourierOptions {
@@ -33,49 +36,50 @@ export function startCourier(
   { timeout = 15_000, total = 100, failing = 50, perWebhook = 10 }: CourierOptions = {},
 ): Courier {
   const onTheirWay = new Map<Claimed, Promise<void>>()
+  const lines = createLines({ total, perWebhook })
   const stopping = new AbortController()
   const cutOff = new AbortController()
   let stir = () => {}
-
-  const room = () => {
-    const busy: Record<string, number> = {}
-    let slow = 0
-    for (const one of onTheirWay.keys()) {
-      busy[one.webhook_id] = (busy[one.webhook_id] ?? 0) + 1
-      if (one.failing) slow += 1
-    }
-    const further = onTheirWay.size - Object.keys(busy).length
-    return {
-      perWebhook,
-      total: total - onTheirWay.size,
-      further: Math.max(0, Math.floor(total / 2) - further),
-      failing: Math.max(0, failing - slow),
-      busy,
-    }
-  }
+  const note = batches<Tried>((some) => conclude(out, out.db, some))
 
   async function carry(claimed: Claimed): Promise<void> {
     const outcome = await send(out, claimed, { timeout, signal: cutOff.signal })
     // Not the receiver's fault: it is sent again when the claim has run out.
     if (cutOff.signal.aborted) return
     metrics.webhook(outcome.result, outcome.ms / 1000)
-    await conclude(out, claimed, outcome)
+    const noted = note({ claimed, outcome })
+    // Its place is free for the next one while the outcome is written down, unless it tells us to hold back.
+    if (!lines.judge(claimed, outcome)) await noted
+    else keep(noted)
+  }
+
+  const warn = (error: unknown) => out.log.warn({ err: error }, 'a webhook could not be sent or noted')
+  const writing = new Set<Promise<void>>()
+  const keep = (noted: Promise<void>) => {
+    const kept = noted.catch(warn).finally(() => writing.delete(kept))
+    writing.add(kept)
+  }
+
+  function start(claimed: Claimed): void {
+    const carried = carry(claimed)
+      .catch(warn)
+      .finally(() => {
+        onTheirWay.delete(claimed)
+        lines.ended(claimed)
+        if (!stopping.signal.aborted) for (const next of lines.next()) start(next)
+        if (lines.wantsMore(claimed)) stir()
+      })
+    onTheirWay.set(claimed, carried)
   }
 
   /** Whether there was anything to do. */
   async function look(): Promise<boolean> {
-    const free = room()
+    keep(giveBack(out.db, lines.stale()))
+    const free = lines.room(failing)
     if (free.total <= 0) return false
     const taken = await claim(out.db, free)
-    for (const one of taken) {
-      const carried = carry(one)
-        .catch((error) => out.log.warn({ err: error }, 'a webhook could not be sent or noted'))
-        .finally(() => {
-          onTheirWay.delete(one)
-          stir()
-        })
-      onTheirWay.set(one, carried)
-    }
+    lines.add(taken)
+    for (const next of lines.next()) start(next)
     return taken.length > 0
   }
 
@@ -110,10 +114,12 @@ export function startCourier(
       stopping.abort()
       stir()
       await running
+      await giveBack(out.db, lines.clear()).catch(warn)
       const last = Promise.all(onTheirWay.values())
       await Promise.race([last, sleep(LAST_TRIES_MS, undefined, { ref: false })])
       cutOff.abort()
       await last
+      await Promise.all(writing)
     },
   }
 }

@@ -20,6 +20,8 @@ export interface AuditFilter {
   sessionId?: string | undefined
   /** An address or a network. */
   ip?: string | undefined
+  /** Part of the type, the data or the user agent, in any case. */
+  q?: string | undefined
   /** Inclusive. */
   from?: Date | undefined
   /** Exclusive. */
@@ -52,6 +54,8 @@ export interface AuditView {
 
 /** So many events are looked through for a page, where no index has what is asked for. */
 const LOOKED_THROUGH = 50_000
+/** The same for a text, since every one is read for it. */
+const READ_THROUGH = 10_000
 
 /**
  * One page, and where the next begins; it may hold fewer than `limit` although there are more. Not counted in all: that
@@ -74,20 +78,21 @@ export async function page(
 ): Promise<{ rows: EventRecord[]; nextCursor: string | undefined }> {
   assertNetwork(filter.ip)
   const query = indexed(ctx, filter, cursor)
-  const isSifted = ['actorId', 'clientId', 'sessionId', 'ip'].some(
+  const isSifted = ['actorId', 'clientId', 'sessionId', 'ip', 'q'].some(
     (key) => filter[key as keyof AuditFilter] !== undefined,
   )
   if (!isSifted && !isPrefix(filter.eventType)) {
     const rows = await query.limit(limit + 1).offset(offset)
     return { rows: rows.slice(0, limit), nextCursor: rows.length > limit ? rows[limit - 1].id : undefined }
   }
-  const found = await sift(ctx.db.from(query.limit(LOOKED_THROUGH).as('events')), filter)
+  const most = filter.q === undefined ? LOOKED_THROUGH : READ_THROUGH
+  const found = await sift(ctx.db.from(query.limit(most).as('events')), filter)
     .orderBy('id', 'desc')
     .limit(limit + 1)
     .offset(offset)
   if (found.length > limit) return { rows: found.slice(0, limit), nextCursor: found[limit - 1].id }
   const last = await indexed(ctx, filter, cursor)
-    .offset(LOOKED_THROUGH - 1)
+    .offset(most - 1)
     .first('id')
   return { rows: found, nextCursor: last?.id }
 }
@@ -103,12 +108,20 @@ function indexed(ctx: Context, { userId, eventType, from, to }: AuditFilter, cur
   return query
 }
 
-function sift(query: Knex.QueryBuilder, { eventType, actorId, clientId, sessionId, ip }: AuditFilter) {
+function sift(query: Knex.QueryBuilder, { eventType, actorId, clientId, sessionId, ip, q }: AuditFilter) {
   if (isPrefix(eventType)) query.whereLike('type', `${like(eventType!.slice(0, -1))}%`)
   if (actorId) query.where('actor_id', actorId)
   if (clientId) query.where('client_id', clientId)
   if (sessionId) query.where('session_id', sessionId)
   if (ip) query.whereRaw('ip <<= ?::inet', [ip])
+  if (q) {
+    const part = `%${like(q)}%`
+    // As it stands in JSON, where quotes and line ends are escaped.
+    const inData = `%${like(JSON.stringify(q).slice(1, -1))}%`
+    query.where((either) =>
+      either.whereILike('type', part).orWhereILike('user_agent', part).orWhereRaw('data::text ilike ?', [inData]),
+    )
+  }
   return query
 }
 

@@ -22,8 +22,10 @@ import {
 } from './clients/rules.ts'
 import { hasSecret, store } from './clients/secrets.ts'
 import type { Context } from './context.ts'
+import type { ClientBranding } from './directory.ts'
 import { newId } from './ids.ts'
 import { like } from './permissions.ts'
+import { assertPageTexts } from './wording.ts'
 
 export type { ClientMetadata, ClientView } from './clients/rows.ts'
 
@@ -87,6 +89,9 @@ export async function create(ctx: Context, input: NewClient): Promise<ClientView
 function ours(ctx: Context, policy: ClientPolicy, row = { login_policy: {}, branding: {}, lifetimes: {} }) {
   const lifetimes = merged(row.lifetimes, policy.lifetimes)
   if (policy.lifetimes) checkLifetimes(ctx, lifetimes)
+  const texts = policy.branding?.texts as ClientBranding['texts'] | null
+  for (const [locale, { messages }] of Object.entries(texts ?? {}))
+    assertPageTexts(`branding.texts.${locale}`, messages ?? {})
   return {
     login_policy: JSON.stringify(merged(row.login_policy, policy.loginPolicy)),
     branding: JSON.stringify(merged(row.branding, policy.branding)),

@@ -50,8 +50,8 @@ export interface LoginPolicy {
 export interface ClientBranding {
   logo_uri?: string
   primary_color?: string
-  /** By language. */
-  texts?: Record<string, { title?: string; text?: string }>
+  /** By language: heading of the sign-in page, a line under it, and any text by its key. */
+  texts?: Record<string, { title?: string; text?: string; messages?: Record<string, string> }>
 }
 /** Seconds, where less than the tenant allows. `session`: after signing in, however often tokens were refreshed since. */
 export interface Lifetimes {

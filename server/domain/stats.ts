@@ -4,14 +4,32 @@ import type { Context } from './context.ts'
 import { firstIdOf } from './history.ts'
 
 const DAY_MS = 86_400_000
+const FACTORS = ['totp', 'webauthn', 'sms', 'email']
 
 export interface TenantStats {
-  users: { total: number; active: number; disabled: number; locked: number; unverified: number; created: number }
+  users: {
+    total: number
+    active: number
+    disabled: number
+    locked: number
+    unverified: number
+    created: number
+    /** Who has set up a second factor or a passkey. */
+    secondFactor: number
+    /** Gone, and not erased yet. */
+    deleted: number
+  }
   sessions: { active: number; browser: number; api: number; people: number }
   clients: number
+  /** Waiting for approval. */
+  clientRequests: number
   roles: number
+  organizations: number
+  /** Neither accepted nor revoked nor over. */
+  invitations: number
   logins: LoginStats
 }
+type Counts = Omit<TenantStats, 'sessions' | 'logins'>
 
 export async function ofTenant(ctx: Context, days: number): Promise<TenantStats> {
   const [counted, sessions, logins] = await Promise.all([counts(ctx, days), ofSessions(ctx, days), ofLogins(ctx, days)])
@@ -19,7 +37,7 @@ export async function ofTenant(ctx: Context, days: number): Promise<TenantStats>
   return { ...counted, sessions: { active, browser, api, people }, logins }
 }
 
-async function counts(ctx: Context, days: number): Promise<Pick<TenantStats, 'users' | 'clients' | 'roles'>> {
+async function counts(ctx: Context, days: number): Promise<Counts> {
   const { rows } = await ctx.db.raw(
     `select
        (select json_build_object(
@@ -30,11 +48,20 @@ async function counts(ctx: Context, days: number): Promise<Pick<TenantStats, 'us
           'unverified', count(*) filter (where email_verified_at is null),
           'created', count(*) filter (where created_at >= now() - make_interval(days => :days)))
         from users where tenant_id = :tenant and deleted_at is null) as users,
+       (select count(*) from users where tenant_id = :tenant and deleted_at is not null)::int as deleted,
+       (select count(distinct c.user_id) from credentials c
+          join users u on u.tenant_id = c.tenant_id and u.id = c.user_id and u.deleted_at is null
+          where c.tenant_id = :tenant and c.type = any(:factors) and c.verified_at is not null)::int as "secondFactor",
        (select count(*) from clients where tenant_id = :tenant)::int as clients,
-       (select count(*) from roles where tenant_id = :tenant)::int as roles`,
-    { tenant: ctx.tenant.id, days },
+       (select count(*) from client_requests where tenant_id = :tenant and status = 'pending')::int as "clientRequests",
+       (select count(*) from roles where tenant_id = :tenant)::int as roles,
+       (select count(*) from organizations where tenant_id = :tenant)::int as organizations,
+       (select count(*) from invitations where tenant_id = :tenant and accepted_at is null and revoked_at is null
+          and expires_at > now())::int as invitations`,
+    { tenant: ctx.tenant.id, days, factors: FACTORS },
   )
-  return rows[0]
+  const { users, deleted, secondFactor, ...counted } = rows[0]
+  return { ...counted, users: { ...users, deleted, secondFactor } }
 }
 
 export interface SessionStats {
@@ -116,16 +143,26 @@ export interface QueueView {
   running: number
   /** Tried to the end. */
   failed: number
+  /** Seconds that the one waiting longest is overdue; null where none waits. */
+  oldest: number | null
+}
+export interface WebhookQueueView {
+  due: number
+  /** For their next try. */
+  waiting: number
 }
 
 const PATIENCE_MS = 1000
 
 /** Asked all at once, each at most a second. Names of hosts stay inside. */
-export async function services(ctx: Context): Promise<{ services: ServiceView[]; queue: QueueView | null }> {
+export async function services(
+  ctx: Context,
+): Promise<{ services: ServiceView[]; queue: QueueView | null; webhooks: WebhookQueueView | null }> {
   const { smtpUrl, smsUrl, redisUrl } = ctx.out.config
   const started = performance.now()
-  const [queue, ...around] = await Promise.all([
+  const [queue, webhooks, ...around] = await Promise.all([
     queueDepth(ctx).catch(() => undefined),
+    webhookDepth(ctx).catch(() => null),
     outside('mail', smtpUrl),
     outside('sms', smsUrl),
     outside('redis', redisUrl),
@@ -136,7 +173,17 @@ export async function services(ctx: Context): Promise<{ services: ServiceView[];
     status: queue ? 'up' : 'down',
     latency: latency === undefined ? null : Math.round(latency),
   }
-  return { services: [database, ...around], queue: queue?.depth ?? null }
+  return { services: [database, ...around], queue: queue?.depth ?? null, webhooks }
+}
+
+/** Of this tenant, counted up to 10,000. */
+async function webhookDepth(ctx: Context): Promise<WebhookQueueView> {
+  const { rows } = await ctx.db.raw(
+    `select (count(*) filter (where due_at <= now()))::int as due, (count(*) filter (where due_at > now()))::int as waiting
+     from (select due_at from webhook_deliveries where tenant_id = ? and due_at is not null limit 10000) d`,
+    [ctx.tenant.id],
+  )
+  return rows[0]
 }
 
 async function outside(name: ServiceView['name'], url: string | undefined): Promise<ServiceView> {
@@ -150,7 +197,9 @@ async function queueDepth(ctx: Context): Promise<{ depth: QueueView; answered: n
     `select (count(*) filter (where attempts < max_attempts and locked_at is null and run_at <= now()))::int as waiting,
        (count(*) filter (where attempts < max_attempts and locked_at is null and run_at > now()))::int as scheduled,
        (count(*) filter (where locked_at is not null))::int as running,
-       (count(*) filter (where attempts >= max_attempts and locked_at is null))::int as failed
+       (count(*) filter (where attempts >= max_attempts and locked_at is null))::int as failed,
+       extract(epoch from now() - min(run_at) filter
+         (where attempts < max_attempts and locked_at is null and run_at <= now()))::int as oldest
      from graphile_worker._private_jobs`,
   )
   return { depth: rows[0], answered: performance.now() }

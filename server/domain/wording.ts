@@ -88,6 +88,15 @@ export async function change(ctx: Context, locale: string, texts: Record<string,
   ctx.event('texts.changed', { data: { locale, keys: keys.sort() } })
 }
 
+/** Own words of one app for its pages. VALIDATION_ERROR. */
+export function assertPageTexts(field: string, texts: Record<string, string>): void {
+  for (const [key, value] of Object.entries(texts)) {
+    if (!isText(key) || /^(mail|sms)\./.test(key)) throw fail('VALIDATION_ERROR', `${field}: no text of pages: ${key}`)
+    const [wrong] = problem(key, value)
+    if (wrong) throw fail('VALIDATION_ERROR', `${field}: ${key} ${wrong.message}`)
+  }
+}
+
 function problem(key: string, value: string | null): { field: string; message: string }[] {
   if (!isText(key)) throw fail('NOT_FOUND', `No such text: ${key}`)
   if (value === null) return []

@@ -90,6 +90,29 @@ describe('the audit log', () => {
     }
   })
 
+  it('is searched by part of the type, the data or the user agent, page by page', async () => {
+    const event = (data: object, more: object = {}) => {
+      const row = { tenant_id: DEFAULT_TENANT, id: newId(), type: 'test.fact', data: JSON.stringify(data), ...more }
+      return app
+        .db('events')
+        .insert(row)
+        .then(() => row.id)
+    }
+    const quoted = await event({ note: 'She said "Zebra\\100%"\nand left' })
+    const agent = await event({}, { user_agent: 'ZebraBrowser/1.0' })
+    const typed = await event({}, { type: 'test.zebra_seen' })
+    const ids = async (q: string) => (await logs(`q=${encodeURIComponent(q)}`)).logs.map((log: any) => log.id)
+    expect(await ids('zebra')).to.deep.equal([typed, agent, quoted])
+    expect(await ids('said "zebra\\100%"\nand')).to.deep.equal([quoted])
+    expect(await ids('zebra_seen')).to.deep.equal([typed])
+    for (const none of ['zebra%seen', 'zebra-seen', 'zebr_']) expect(await ids(none), none).to.deep.equal([])
+    const rest = Array.from({ length: 10_000 }, () => ({ tenant_id: DEFAULT_TENANT, id: newId(), type: 'test.hay' }))
+    for (const some of [rest.slice(0, 5000), rest.slice(5000)]) await app.db('events').insert(some)
+    const empty = await logs('q=zebra')
+    expect(empty, 'read through, and it says where to go on').to.include({ count: 0 })
+    expect((await logs(`q=zebra&cursor=${empty.next_cursor}`)).count).to.equal(3)
+  })
+
   it('leaves as lines of JSON or CSV, with what its leaves are hashed of', async () => {
     const ask = (query: string, token = anna.accessToken) =>
       fetch(`${app.url}/v1/audit/export?${query}`, { headers: { authorization: `Bearer ${token}` } })

@@ -24,9 +24,14 @@ const DOCUMENT = {
   },
   roles: {
     // A part that comes later in the document.
-    all: { description: 'Everything', permissions: [], parts: ['support'] },
+    all: { description: 'Everything', permissions: [], parts: ['shop/packer', 'support'] },
     support: { permissions: ['orders:refund', 'users:read'], parts: [] },
   },
+  organization_roles: {
+    Buyer: { permissions: ['orders:refund'], parts: [] },
+    Lead: { description: 'Leads', permissions: ['members:manage'], parts: ['@organization/Buyer', 'support'] },
+  },
+  client_roles: { 'shop/packer': { description: 'Packs', permissions: ['orders:refund'], parts: [] } },
   clients: {
     shop: {
       client_name: 'Shop',
@@ -38,7 +43,7 @@ const DOCUMENT = {
   identity_providers: {
     google: { preset: 'google', client_id: 'g-1', client_secret: 'their-secret', enabled: true },
   },
-  branding: { primary_color: '#0a7d4f' },
+  branding: { primary_color: '#0a7d4f', logo: 'data:image/gif;base64,R0lGODlhAQABAAAAACw=' },
   texts: { 'de/login.title': 'Willkommen' },
 }
 
@@ -74,11 +79,15 @@ describe('configuration as a document', () => {
       'create settings.support_url',
       'create permissions.orders:refund',
       'create resources.https://orders.acme.example',
+      'create clients.shop',
       'create roles.all',
       'create roles.support',
-      'create clients.shop',
+      'create organization_roles.Buyer',
+      'create organization_roles.Lead',
+      'create client_roles.shop/packer',
       'create identity_providers.google',
       'create branding.primary_color',
+      'create branding.logo',
       'create texts.de/login.title',
     ])
     expect(JSON.stringify(plan.body)).to.not.include('their-secret')
@@ -101,7 +110,16 @@ describe('configuration as a document', () => {
     const exported = await boss().export()
     expect(JSON.stringify(exported)).to.not.match(/their-secret|[0-9a-f]{8}-[0-9a-f]{4}-7/)
     expect(exported.identity_providers.google.client_secret).to.match(/^\$\{env:GOOGLE_CLIENT_SECRET\}$/)
-    expect(exported.roles.all).to.deep.equal({ description: 'Everything', parts: ['support'], permissions: [] })
+    expect(exported.roles.all).to.deep.equal({
+      description: 'Everything',
+      parts: ['shop/packer', 'support'],
+      permissions: [],
+    })
+    expect(exported).to.deep.include({
+      branding: DOCUMENT.branding,
+      client_roles: DOCUMENT.client_roles,
+      organization_roles: DOCUMENT.organization_roles,
+    })
     expect(exported.texts).to.deep.equal({ 'de/login.title': 'Willkommen' })
     const round = await boss().apply(exported, { prune: true })
     expect(round.body.changes, JSON.stringify(round.body.changes)).to.deep.equal([])
@@ -127,13 +145,16 @@ describe('configuration as a document', () => {
     const exported = await boss().export()
     const { support, ...others } = exported.roles
     const roles = { ...others, all: { description: 'Less', permissions: [], parts: [] } }
+    expect((await boss().apply({ gatehouse: 1, organization_roles: {} }, { prune: true })).body.changes).to.have.length(
+      2,
+    )
     const kept = await boss().apply({ gatehouse: 1, roles })
     expect(kept.body.changes).to.deep.equal([
       {
         section: 'roles',
         key: 'all',
         action: 'update',
-        old: { description: 'Everything', parts: ['support'] },
+        old: { description: 'Everything', parts: ['shop/packer', 'support'] },
         new: { description: 'Less', parts: [] },
       },
     ])
@@ -165,6 +186,10 @@ describe('configuration as a document', () => {
     await refused({ clients: { y: { nonsense: 1 } } }, 400, 'clients.y')
     await refused({ settings: { nonsense: 1 } }, 404, 'settings.nonsense')
     await refused({ branding: { logo: 'x' } }, 400, 'branding.logo')
+    await refused({ branding: { logo: 'data:image/png;base64,bm9uZQ==' } }, 400, 'branding.logo')
+    await refused({ client_roles: { 'ghost/x': {} } }, 404, 'client_roles.ghost/x')
+    await refused({ client_roles: { x: {} } }, 400, 'client_roles.x')
+    await refused({ roles: { x: { parts: ['@organization/Member'] } } }, 400, 'roles.x')
     await refused({ texts: { 'de/ghost': 'x' } }, 404, 'texts.de/ghost')
     await refused(
       { identity_providers: { google: { ...before.identity_providers.google, issuer: 'https://x.example' } } },

@@ -128,11 +128,17 @@ describe('suspended and deleted tenants', () => {
       expect(before[table], table).to.be.greaterThan(0)
     await top('DELETE', '/v1/tenants/doomed')
     await app.db('tenants').where({ id: doomed.id }).update({ purge_at: app.db.fn.now() })
+    for (const { id } of [doomed, other]) {
+      const refused = await app.db('events').where({ tenant_id: id }).delete().then(String, String)
+      expect(refused, 'while it is not being purged, its log is append-only').to.include('events is append-only')
+    }
     const [first, second] = await Promise.all([purgeTenants(app.db, 10), purgeTenants(app.db, 10)])
     expect([...first!, ...second!]).to.deep.equal(['doomed'])
     expect(total(await rowsOf(doomed.id))).to.equal(0)
     expect(await app.db('tenants').where({ id: doomed.id })).to.deep.equal([])
     expect(await rowsOf(other.id)).to.deep.equal(kept)
+    const change = await app.db('events').where({ tenant_id: other.id }).update({ type: 'x' }).then(String, String)
+    expect(change).to.include('events is append-only')
     expect((await login(other.boss, '/t/other')).status).to.equal(200)
     const told = await app.db('events').where({ tenant_id: DEFAULT_TENANT, type: 'tenant.purged' })
     expect(told.map((e: any) => e.data.slug)).to.deep.equal(['doomed'])

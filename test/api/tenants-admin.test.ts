@@ -188,6 +188,15 @@ describe('tenants', () => {
     const admin = { token: anna.accessToken }
     const { body } = await app.call('GET', '/v1/admin/stats?days=7', admin)
     expect(body.users.total).to.equal(await counted())
+    expect(body).to.include({ organizations: 0, invitations: 0, client_requests: 0 })
+    const factor = { tenant_id: DEFAULT_TENANT, user_id: anna.id, type: 'totp', secret: 'x' }
+    await app.db('credentials').insert([
+      { ...factor, id: newId(), verified_at: new Date() },
+      { ...factor, id: newId(), type: 'sms' },
+    ])
+    const after = (await app.call('GET', '/v1/admin/stats', admin)).body.users
+    expect(after.second_factor, 'not what waits for its proof').to.equal(body.users.second_factor + 1)
+    await app.db('credentials').where({ user_id: anna.id, secret: 'x' }).delete()
     expect(body.logins.per_day.length).to.equal(7)
     expect(body.logins.per_day.at(-1).succeeded).to.equal(body.logins.succeeded).and.greaterThan(2)
     expect(body.sessions.active).to.be.greaterThan(1)
@@ -195,7 +204,8 @@ describe('tenants', () => {
     const services = (await app.call('GET', '/v1/admin/services', admin)).body
     const status = Object.fromEntries(services.services.map((s: any) => [s.name, s.status]))
     expect(status).to.deep.equal({ database: 'up', mail: 'up', sms: 'not_configured', redis: 'not_configured' })
-    expect(services.queue).to.have.all.keys('waiting', 'scheduled', 'running', 'failed')
+    expect(services.queue).to.have.all.keys('waiting', 'scheduled', 'running', 'failed', 'oldest')
+    expect(services.webhooks).to.deep.equal({ due: 0, waiting: 0 })
     expect(JSON.stringify(services)).not.to.match(/127\.0\.0\.1|localhost/)
     const realm = '/api/admin/globex/analytics'
     const logins = (await app.call('GET', `${realm}/login-stats?days=1`, { token: root })).body.data

@@ -63,7 +63,14 @@ describe('a client', () => {
     const branding = {
       logo_uri: 'https://shop.example.com/logo.svg',
       primary_color: '#aa3300',
-      texts: { en: { title: 'Welcome to <Shop>', text: 'Your orders wait.' }, de: { title: 'Willkommen' } },
+      texts: {
+        en: {
+          title: 'Welcome to <Shop>',
+          text: 'Your orders wait.',
+          messages: { 'login.submit': 'Go & buy', 'register.title': 'Become a <customer>' },
+        },
+        de: { title: 'Willkommen' },
+      },
     }
     const client = await makeClient(app, { branding })
     const other = await makeClient(app)
@@ -77,14 +84,21 @@ describe('a client', () => {
         code_challenge: verifierOf().challenge,
         code_challenge_method: 'S256',
       })
-      return (await new Browser(app.url).open(`${app.url}/oauth/authorize?${query}`)).page!
+      const browser = new Browser(app.url)
+      const { page: signIn } = await browser.open(`${app.url}/oauth/authorize?${query}`)
+      const [, register] = /href="([^"]*\/register)"/.exec(signIn!)!
+      return signIn! + (await browser.open(new URL(register!, app.url).href)).page!
     }
     const english = await page(client.clientId, 'en')
     expect(english).to.include('<h1>Welcome to &lt;Shop&gt;</h1>').and.include('Your orders wait.')
     expect(english).to.include('src="https://shop.example.com/logo.svg"').and.include('--brand:#aa3300')
+    expect(english).to.include('Go &amp; buy').and.include('<h1>Become a &lt;customer&gt;</h1>')
     const german = await page(client.clientId, 'de')
     expect(german).to.include('<h1>Willkommen</h1>').and.not.include('Your orders wait.')
     const plain = await page(other.clientId, 'en')
+    expect(german + plain)
+      .to.not.include('buy')
+      .and.not.include('customer')
     expect(plain).to.not.include('Shop').and.not.include('--brand:#aa3300')
     const put = (change: object) =>
       app.call('PUT', `/clients/${client.id}`, { token: admin, body: { branding: change } })
@@ -93,6 +107,9 @@ describe('a client', () => {
       { primary_color: 'red' },
       { texts: { 'not a language': { title: 'x' } } },
       { texts: { en: { html: 'x' } } },
+      { texts: { en: { messages: { 'no.such': 'x' } } } },
+      { texts: { en: { messages: { 'mail.hello': 'x' } } } },
+      { texts: { en: { messages: { 'login.submit': 'Hi {name}' } } } },
     ])
       expectProblem(await put(bad), 400, 'VALIDATION_ERROR')
     expect((await put({ texts: null })).body.branding).to.deep.equal({

@@ -3,6 +3,7 @@ import { fail } from '../../kernel/errors.ts'
 import { assertHolds, keepingSuperAdmin, permissionsOf, rolesOf } from '../authority.ts'
 import type { Context, UserRow } from '../context.ts'
 import { all, findMany, type RoleRow, type RoleView, roleView, type Where } from '../roles.ts'
+import { list, type UserPage } from '../user-admin/list.ts'
 import * as users from '../users.ts'
 
 /** A person of this tenant, or NOT_FOUND. */
@@ -95,21 +96,9 @@ export async function effective(ctx: Context, userId: string): Promise<{ roles: 
   }
 }
 
-/** People who hold the role directly, who got it first first. */
-export async function holders(
-  ctx: Context,
-  roleId: string,
-  page: { limit: number; offset: number },
-): Promise<{ items: UserRow[]; total: number }> {
-  const found = ctx
-    .db('users')
-    .join('user_roles as ur', (on) => on.on('ur.tenant_id', 'users.tenant_id').on('ur.user_id', 'users.id'))
-    .where({ 'ur.tenant_id': ctx.tenant.id, 'ur.role_id': roleId })
-    .whereNull('users.deleted_at')
-  const rows = await found.clone().select('users.*').orderBy('ur.user_id').limit(page.limit).offset(page.offset)
-  const [counted] = await found.clone().count({ total: '*' })
-  return { items: rows, total: Number(counted!.total) }
-}
+/** People who hold the role directly, the oldest account first. */
+export const holders = (ctx: Context, roleId: string, page: { limit: number; offset: number }): Promise<UserPage> =>
+  list(ctx, { roleIds: [roleId] }, { ...page, sort: 'created_at' })
 
 export async function statistics(ctx: Context, where: Where = {}) {
   const rows = await all(ctx, where)
@@ -124,12 +113,25 @@ export async function statistics(ctx: Context, where: Where = {}) {
       'held.role_id',
       'roles.id',
     )
+    .leftJoin(
+      ctx
+        .db('user_roles as r')
+        .join('users as u', (on) => on.on('u.tenant_id', 'r.tenant_id').on('u.id', 'r.user_id'))
+        .where({ 'r.tenant_id': ctx.tenant.id })
+        .whereNotNull('u.deleted_at')
+        .groupBy('r.role_id')
+        .select('r.role_id')
+        .count({ users: '*' })
+        .as('gone'),
+      'gone.role_id',
+      'roles.id',
+    )
     .orderBy('roles.name')
     .select(
       'roles.id',
       'roles.name',
       'roles.system',
-      ctx.db.raw('coalesce(held.users, 0)::int as users'),
+      ctx.db.raw('(coalesce(held.users, 0) - coalesce(gone.users, 0))::int as users'),
       ctx.db.raw(
         `(select count(*) from role_permissions p where p.tenant_id = roles.tenant_id and p.role_id = roles.id)::int as permissions`,
       ),

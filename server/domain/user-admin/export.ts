@@ -7,7 +7,8 @@ import { csvLines } from '../../../adapters/csv.ts'
 import { download } from '../../kernel/download.ts'
 import type { Context } from '../context.ts'
 import type { ManagedRow } from '../user-admin.ts'
-import { page, type UserFilter } from './list.ts'
+import type { UserFilter } from './filter.ts'
+import { page } from './list.ts'
 
 export const FORMATS = ['csv', 'json', 'ndjson'] as const
 export type Format = (typeof FORMATS)[number]

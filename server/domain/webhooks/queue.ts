@@ -1,24 +1,13 @@
 /**
- * The queue of deliveries, in SQL: who takes what, and what becomes of it. A claim lasts half a minute; what was claimed by a process
+ * The queue of deliveries, in SQL: who takes what. A claim lasts half a minute; what was claimed by a process
  * that died is claimed again, so a message may come twice and none is lost.
  */
 import type { Knex } from 'knex'
-import { addJobs } from '../../../adapters/jobs.ts'
-import { named } from '../../../adapters/knex.ts'
 import { RECEIVERS } from '../../../adapters/webhook-events.ts'
-import type { Outside } from '../context.ts'
-import { insertEvent } from '../events.ts'
 import { firstIdOf } from '../history.ts'
 
 /** Seconds. Longer than a try can take. */
 const LEASE = 30
-/** Seconds from one try to the next: 11 tries within three days. */
-const RETRIES = [5, 60, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 72_000]
-/** Longest a receiver may put us off by Retry-After, in seconds. */
-const LONGEST_PAUSE = 86_400
-const DISABLED_AFTER_DAYS = 5
-/** How many tries are remembered. */
-const LOGGED = 20
 
 /** One event for one webhook, to be sent now. */
 export interface Claimed {
@@ -59,7 +48,11 @@ export interface Room {
   further: number
   /** Of the total, for webhooks whose last try failed. */
   failing: number
-  /** By webhook: what is on its way already. */
+  /** Beyond all these, to be sent next: of the webhooks in `quick`, each so many. */
+  ahead: number
+  /** By webhook. */
+  quick: Record<string, number>
+  /** By webhook: what is taken already. */
   busy: Record<string, number>
 }
 
@@ -78,7 +71,8 @@ const CLAIM = `with recursive heads as (
   ),
   ready as (
     select w.*, h.due_at, w.failing_since is not null as failing, b.busy,
-      case when w.failing_since is null then cast(:perWebhook as int) else 1 end - b.busy as room
+      case when w.failing_since is null then cast(:perWebhook as int) + coalesce((cast(:quick as jsonb) ->> w.id::text)::int, 0)
+        else 1 end - b.busy as room
     from heads h
     join webhooks w on w.tenant_id = h.tenant_id and w.id = h.webhook_id and w.enabled
     join tenants t on t.id = w.tenant_id and t.status = 'active'
@@ -98,10 +92,12 @@ const CLAIM = `with recursive heads as (
       order by d.due_at limit l.room for update skip locked) d
   ),
   picked as (
-    (select * from held where place = 1)
+    ((select * from held where place = 1)
+      union all
+      (select * from held where place > 1 and place <= cast(:perWebhook as int) order by place limit cast(:further as int))
+      limit cast(:total as int))
     union all
-    (select * from held where place > 1 order by place limit cast(:further as int))
-    limit cast(:total as int)
+    (select * from held where place > cast(:perWebhook as int) order by place limit cast(:ahead as int))
   ),
   taken as (
     update webhook_deliveries d set attempts = d.attempts + 1,
@@ -123,82 +119,28 @@ const CLAIM = `with recursive heads as (
   left join events e on e.tenant_id = taken.tenant_id and e.id = taken.event_id`
 
 /** On a connection of its own while it runs: it may take longer than statements of requests that share one. */
-export async function claim(db: Knex, { busy, ...room }: Room): Promise<Claimed[]> {
-  const { rows } = await db.raw(CLAIM, { ...room, busy: JSON.stringify(busy), lease: LEASE })
+export async function claim(db: Knex, { busy, quick, ...room }: Room): Promise<Claimed[]> {
+  const by = { busy: JSON.stringify(busy), quick: JSON.stringify(quick) }
+  const { rows } = await db.raw(CLAIM, { ...room, ...by, lease: LEASE })
   return rows
 }
 
-/** What came of one try. */
-export interface Outcome {
-  result: 'delivered' | 'failed' | 'gone' | 'impossible'
-  status: number | null
-  /** The beginning of the answer. */
-  body: string | null
-  /** Why it failed, in words that name no address. */
-  error: string | null
-  /** Milliseconds. */
-  ms: number
-  /** Seconds the receiver asks to wait. */
-  retryAfter?: number | undefined
-}
-
-/** Seconds to the next try, spread a little so that what failed together does not come back together. */
-function pause(step: number, retryAfter = 0): number | undefined {
-  const planned = RETRIES[step]
-  if (planned === undefined) return undefined
-  return Math.max(planned * (1 + Math.random() / 10), Math.min(retryAfter, LONGEST_PAUSE))
-}
-
-const CONCLUDE = `with d as (
-    update webhook_deliveries set
-      status = $5, sending_until = null, step = step + 1, due_at = now() + make_interval(secs => $6::float8),
-      finished_at = case when $6::float8 is null then now() end, response_status = $7::int, response_body = $8,
-      log = (case when jsonb_array_length(log) >= ${LOGGED} then log - 0 else log end)
-        || jsonb_build_object('at', now(), 'status', $7::int, 'error', $9::text, 'ms', $10::int)
-    where tenant_id = $1 and webhook_id = $2 and event_id = $3 and attempts = $4 and sending_until is not null
-    returning 1),
-  w as (
-    update webhooks set failing_since = case when $5 = 'delivered' then null else now() end
-    where tenant_id = $1 and id = $2 and exists (select from d) and $11::boolean
-      and (failing_since is null) <> ($5 = 'delivered')
-    returning 1)
-  select failing_since < now() - interval '${DISABLED_AFTER_DAYS} days' as hopeless from webhooks
-  where tenant_id = $1 and id = $2 and exists (select from d)`
-
-/** Writes down what came of a try. Nothing is written where the claim has run out and somebody else is at it. */
-export async function conclude(out: Outside, claimed: Claimed, outcome: Outcome): Promise<void> {
-  const { tenant_id, webhook_id, event_id, attempts } = claimed
-  const { result, status, body, error, ms } = outcome
-  const isFailure = result === 'failed'
-  const seconds = isFailure ? pause(claimed.step, outcome.retryAfter) : undefined
-  const becomes = result === 'delivered' ? result : seconds === undefined ? 'failed' : 'pending'
-  const key = [tenant_id, webhook_id, event_id, attempts]
-  const tried = [becomes, seconds ?? null, status, body, error, Math.round(ms), result !== 'impossible']
-  const [row] = await named(out.db, 'webhook_conclude', CONCLUDE, [...key, ...tried])
-  if (outcome.result === 'gone') await disable(out, claimed, 'gone')
-  // Not with the first failure of an event long after the last one: when all tries of one have failed.
-  else if (isFailure && seconds === undefined && row?.hopeless) await disable(out, claimed, 'failing')
-}
-
-/** Switches the webhook off and tells its owner, once. */
-export async function disable(
-  out: Outside,
-  { tenant_id, webhook_id }: Pick<Claimed, 'tenant_id' | 'webhook_id'>,
-  reason: 'failing' | 'gone' | 'not_allowed',
-): Promise<void> {
-  await out.db.transaction(async (trx) => {
-    const [row] = await trx('webhooks')
-      .where({ tenant_id, id: webhook_id, enabled: true })
-      .update({ enabled: false, disabled_reason: reason, updated_at: trx.fn.now() })
-      .returning(['owner_id', 'url'])
-    if (!row) return
-    const { host } = new URL(row.url)
-    const data = { id: webhook_id, host, reason }
-    await insertEvent(trx, tenant_id, { type: 'webhook.disabled', userId: row.owner_id, data })
-    if (reason === 'not_allowed') return
-    const mail = { tenantId: tenant_id, template: 'webhook-disabled', userId: row.owner_id, locales: [] }
-    await addJobs(trx, [{ task: 'mail', payload: { ...mail, host, why: reason } }])
-  })
+/** What was taken and not tried is due again, for whoever comes first. */
+export async function giveBack(db: Knex, taken: Claimed[]): Promise<void> {
+  if (taken.length === 0) return
+  const keys = taken.map(({ tenant_id, webhook_id, event_id, attempts }) => ({
+    tenant_id,
+    webhook_id,
+    event_id,
+    attempts,
+  }))
+  await db.raw(
+    `update webhook_deliveries d set due_at = now(), sending_until = null
+     from jsonb_to_recordset(?::jsonb) as t (tenant_id uuid, webhook_id uuid, event_id uuid, attempts int)
+     where d.tenant_id = t.tenant_id and d.webhook_id = t.webhook_id and d.event_id = t.event_id
+       and d.attempts = t.attempts and d.sending_until is not null`,
+    [JSON.stringify(keys)],
+  )
 }
 
 /**

@@ -4,7 +4,8 @@ import { signedHeaders } from '../../../adapters/webhook-signature.ts'
 import type { Outside } from '../context.ts'
 import { secretPlace } from '../webhooks.ts'
 import { publicOnly } from './address.ts'
-import { type Claimed, disable, type Outcome } from './queue.ts'
+import { disable, type Outcome } from './outcome.ts'
+import type { Claimed } from './queue.ts'
 
 /** Bytes of the answer that are kept. */
 const KEPT = 1024
