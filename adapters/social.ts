@@ -56,7 +56,9 @@ export interface Social {
 
 /** Loaded with the first sign-in elsewhere: an idle process is smaller without. */
 let client: typeof OpenidClient
-const load = async () => void (client ??= await import('openid-client'))
+const load = async () => {
+  client ??= await import('openid-client')
+}
 
 type Fetch = (url: string, init: any) => Promise<Response>
 const DISCOVERED_MS = 3_600_000

@@ -1,7 +1,8 @@
 // CSRF protection of our form posts: a signed double-submit token bound to a random cookie, and the browser's own word
 // on where the request came from (Sec-Fetch-Site, Origin).
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
 import type { Context } from 'koa'
+import { randomToken } from '../adapters/sealing.ts'
 
 export type CsrfFailure = 'origin' | 'cookie' | 'token'
 
@@ -12,8 +13,8 @@ const issued = 'csrfCookie'
  * A token for the hidden field `_csrf`. Sets the cookie when the browser has none: `__Host-gh_csrf` over https (which
  * a sibling domain cannot plant), `gh_csrf` over http. The salt makes every token different (BREACH).
  */
-export function csrfToken(ctx: Context, secretKey: Buffer): string {
-  const salt = randomBytes(12).toString('base64url')
+export function csrfToken(ctx: Context, secretKey: KeyObject): string {
+  const salt = randomToken(12)
   return `${salt}.${sign(salt, cookieValue(ctx), secretKey)}`
 }
 
@@ -24,7 +25,7 @@ export function csrfToken(ctx: Context, secretKey: Buffer): string {
 export function checkCsrf(
   ctx: Context,
   body: Record<string, unknown>,
-  secretKey: Buffer,
+  secretKey: KeyObject,
   origin: string,
 ): CsrfFailure | undefined {
   if (!sameOrigin(ctx, origin)) return 'origin'
@@ -47,7 +48,7 @@ function cookieValue(ctx: Context): string {
   const secure = ctx.state.page.secure === true
   const known = ctx.cookies.get(cookieName(secure)) ?? ctx.state[issued]
   if (known) return known
-  const value = randomBytes(18).toString('base64url')
+  const value = randomToken(18)
   ctx.state[issued] = value
   const flags = `Path=/; HttpOnly; SameSite=Lax${secure ? '; Secure' : ''}`
   ctx.append('Set-Cookie', `${cookieName(secure)}=${value}; ${flags}`)
@@ -56,7 +57,7 @@ function cookieValue(ctx: Context): string {
 
 const cookieName = (secure: boolean) => (secure ? '__Host-gh_csrf' : 'gh_csrf')
 
-const sign = (salt: string, cookie: string, secretKey: Buffer) =>
+const sign = (salt: string, cookie: string, secretKey: KeyObject) =>
   createHmac('sha256', secretKey).update(`gatehouse csrf 1\0${salt}\0${cookie}`).digest('base64url')
 
 function equal(a: string, b: string): boolean {

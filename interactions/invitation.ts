@@ -8,7 +8,6 @@ import { owed, type Proof } from '../server/domain/attempts.ts'
 import type { Context } from '../server/domain/context.ts'
 import type { Pending } from '../server/domain/events.ts'
 import * as accepting from '../server/domain/invitations/accept.ts'
-import { allowsMethod, policyOf } from '../server/domain/login-policy.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import type { Providers } from '../server/oidc/providers.ts'
@@ -111,8 +110,8 @@ async function arrive(v: Visit, providers: Providers, form: Form): Promise<void>
   try {
     const hash = await accepting.prepare(ctx, input)
     const isOpen = await transact(ctx, async (inner) => {
-      const proof = await accepting.accept(inner, input, hash)
-      if (!(await mayOpen(inner, proof))) return false
+      const { proof, signsIn } = await accepting.accept(inner, input, hash)
+      if (!signsIn || (await isOwing(inner, proof))) return false
       await openHere(koa, inner, providers, proof)
       return true
     })
@@ -123,11 +122,10 @@ async function arrive(v: Visit, providers: Providers, form: Form): Promise<void>
   }
 }
 
-/** Whether the link alone signs in here. Otherwise what it offered is taken all the same, and signing in follows. */
-async function mayOpen(ctx: Context, proof: Proof): Promise<boolean> {
-  if (!allowsMethod(policyOf(ctx.tenant), proof.amr)) return false
+/** Whether something is owed beside the link: what it offered is taken all the same, and signing in follows. */
+async function isOwing(ctx: Context, proof: Proof): Promise<boolean> {
   const { factor, actions } = await owed(ctx, proof)
-  return !factor && actions.length === 0
+  return factor || actions.length > 0
 }
 
 /** `isOpen`: signed in in this browser; otherwise a second step is owed, which signing in leads through. */

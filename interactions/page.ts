@@ -1,4 +1,6 @@
 /** What every page route shares: the page context of the tenant, the parsed form, and failures as pages. */
+
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import type { Context as KoaContext, Middleware } from 'koa'
 import type { Wording } from '../adapters/i18n.ts'
 import { openContext, toFailure } from '../server/api/pipeline.ts'
@@ -60,9 +62,9 @@ function wordingOf(client: ClientRecord, tenants: Wording): Wording {
   return words
 }
 
-let derived: Buffer | undefined
+let derived: KeyObject | undefined
 const csrfKey = (sealing: Outside['sealing']) => {
-  derived ??= sealing.derive('csrf')
+  derived ??= createSecretKey(sealing.derive('csrf'))
   return derived
 }
 

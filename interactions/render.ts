@@ -1,11 +1,12 @@
 // Turns a view and its data into an HTML answer: the page context (language, tenant's face, nonce, CSRF token) and the
 // security headers that every page needs.
-import { randomBytes } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import { Eta } from 'eta'
 import type { Context, Middleware } from 'koa'
 import { type Branding, palette } from '../adapters/branding.ts'
 import type { Translator, Vars, Wording } from '../adapters/i18n.ts'
+import { randomToken } from '../adapters/sealing.ts'
 import type { ClientBranding } from '../server/domain/directory.ts'
 import { asset } from './assets.ts'
 import { csrfToken } from './csrf.ts'
@@ -25,13 +26,13 @@ export interface Page {
   /** Our own origin, from configuration. */
   origin: string
   secure: boolean
-  csrfKey: Buffer
+  csrfKey: KeyObject
   development: boolean
 }
 
 export interface PagesOptions {
   publicUrl: string
-  csrfKey: Buffer
+  csrfKey: KeyObject
   development: boolean
   branding?: Branding
 }
@@ -63,7 +64,7 @@ export function pages({ publicUrl, csrfKey, development, branding }: PagesOption
  */
 export function render(ctx: Context, view: string, data: object = {}): void {
   const page: Page = ctx.state.page
-  const nonce = randomBytes(16).toString('base64url')
+  const nonce = randomToken(16)
   const html = (page.development ? uncached : eta).render(`/${view}`, { ...data, ...pageContext(ctx, page, nonce) })
   ctx.set('Content-Security-Policy', policy(view, nonce, asks(data)))
   ctx.set({
@@ -131,7 +132,7 @@ const inWords = (words: Translator, vars?: Vars) =>
 
 /** A message whose {names} in `html` are put in as markup; everything else is escaped. */
 function rich(t: (key: string, vars: Vars) => string, key: string, vars: Vars, html: Record<string, string>): string {
-  const mark = randomBytes(8).toString('hex')
+  const mark = randomToken(12)
   const marks = Object.fromEntries(Object.keys(html).map((name) => [name, `${mark}:${name}:`]))
   return eta.config
     .escapeFunction(t(key, { ...vars, ...marks }))

@@ -220,8 +220,8 @@ export const Accepted = resource('AcceptedInvitation', {
   membership: nullable(object({ role: string({ description: 'In the organization' }) })),
 })
 
-export async function accepted(ctx: Context, { row, where }: accepting.Accepted) {
-  const membership = where.organization && (await memberships.find(ctx, where.organization.id, ctx.actor!.userId!))
+export async function accepted(ctx: Context, { row, where }: accepting.Accepted, userId = ctx.actor!.userId!) {
+  const membership = where.organization && (await memberships.find(ctx, where.organization.id, userId))
   return {
     invitation: view(ctx, row),
     ...where,
@@ -242,7 +242,7 @@ export const accept = operation({
   id: 'invitations.accept',
   summary: 'Accept invitation & create account (public)',
   description:
-    'Without a bearer token: makes the account with this password and signs in; the link has proven the address. Where the address has an account, send its access token instead.',
+    'Without a bearer token: makes the account with this password and signs in; the link has proven the address. Where links are no way to sign in, it answers without tokens. Where the address has an account, send its access token instead.',
   tag,
   auth: 'anyone',
   effect: 'write',
@@ -267,7 +267,8 @@ export const accept = operation({
   prepare: async (ctx, input) => (isPerson(ctx) ? undefined : accepting.prepare(ctx, input)),
   async run(ctx, input, hash) {
     if (hash === undefined) return accepted(ctx, await accepting.acceptAs(ctx, { token: input.token }))
-    return answerLogin(ctx, await settle(ctx, await accepting.accept(ctx, input, hash)))
+    const { proof, signsIn, ...done } = await accepting.accept(ctx, input, hash)
+    return signsIn ? answerLogin(ctx, await settle(ctx, proof)) : accepted(ctx, done, proof.user.id)
   },
 })
 

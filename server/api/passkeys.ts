@@ -57,6 +57,7 @@ const Begun = object({
 })
 const answer = anything({ type: 'object', description: "The browser's answer as toJSON() gives it" })
 const name = text(100)
+const endOtherSessions = optional(boolean({ default: false, description: 'Signs you out everywhere else' }))
 /** Ours, or the authenticator's own. */
 const id = text(1400, { description: 'id or credential_id of the passkey' })
 
@@ -90,7 +91,7 @@ export const finishRegistration = operation({
   input: object({
     credential: answer,
     name: optional(name),
-    endOtherSessions: optional(boolean({ default: false })),
+    endOtherSessions,
   }),
   example: { credential: {}, name: 'Phone' },
   output: object({ credential: Passkey, message: string() }),
@@ -143,11 +144,13 @@ export const remove = operation({
   auth: 'user',
   effect: 'write',
   errors: ['VALIDATION_ERROR', 'NOT_FOUND', 'INSUFFICIENT_AUTHENTICATION'],
-  input: object({ id }),
+  input: object({ id, endOtherSessions }),
   output: Done,
   prepare: (ctx) => assertMayChange(ctx),
   async run(ctx, input) {
-    await passkeys.remove(ctx, ctx.actor!.userId!, input.id)
+    const { userId, sessionId } = ctx.actor!
+    await passkeys.remove(ctx, userId!, input.id)
+    if (input.endOtherSessions) await sessions.endAll(ctx, userId!, sessionId)
     return done('The passkey is removed')
   },
 })

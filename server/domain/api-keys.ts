@@ -176,7 +176,7 @@ export async function rotate(
 const sameLifetime = ({ created_at, expires_at }: ApiKeyRow): Date | null =>
   expires_at && new Date(Date.now() + expires_at.getTime() - created_at.getTime())
 
-/** One statement reads key and owner; it writes down the use at most once a minute. */
+/** One statement reads key and owner, who must be active and not locked; it writes down the use at most once a minute. */
 const USE = `with k as (
     select id, user_id, scopes, created_at, expires_at from api_keys
     where tenant_id = $1 and hash = $2 and revoked_at is null and (expires_at is null or expires_at > now())),
@@ -187,7 +187,7 @@ const USE = `with k as (
     ${USER_COLUMNS.map((c) => `u.${c}`).join(', ')},
     array(select role_id from user_roles r where r.tenant_id = u.tenant_id and r.user_id = u.id) as role_ids
   from k join users u on u.tenant_id = $1 and u.id = k.user_id
-  where u.status = 'active' and u.deleted_at is null`
+  where u.status = 'active' and u.deleted_at is null and (u.locked_until is null or u.locked_until <= now())`
 
 export interface UsedKey {
   id: string

@@ -2,10 +2,11 @@ import { expect } from 'chai'
 import { ROLE } from '../../server/domain/ids.ts'
 import { from } from '../support/address.ts'
 import { type Answer, type Person, startApp, type TestApp } from '../support/app.ts'
-import { setting, verified, withApp } from '../support/mfa.ts'
+import { loginPolicy, setting, verified, withApp } from '../support/mfa.ts'
 import { eventually } from '../support/oauth.ts'
 import { expectProblem } from '../support/problems.ts'
 import { someone, withTenant } from '../support/roles.ts'
+import { Browser } from '../support/rp.ts'
 
 const PASSWORD = 'A-Fine-Password-77'
 let last = 0
@@ -252,6 +253,31 @@ describe('invitations', () => {
     expectProblem(await accept(toOff.token, { password: PASSWORD }), 403, 'ACCOUNT_DISABLED')
     expect(await statusOf(toOff.id)).to.equal('pending')
     expect((await login(off.email, off.password)).body.code).to.equal('ACCOUNT_DISABLED')
+  })
+
+  it('are taken where mailed links are no way to sign in, which comes after; over REST as on the page', async () => {
+    const [byRest, byPage] = [stranger(), stranger()]
+    const [first, second] = [await invite(anna, { email: byRest }), await invite(anna, { email: byPage })]
+    await loginPolicy(app, { methods: ['password'] })
+    try {
+      const done = await accept(first.token, { password: PASSWORD })
+      expect(done.status, JSON.stringify(done.body)).to.equal(200)
+      expect(done.body).to.include.keys('invitation').and.not.include.any.keys('tokens', 'mfa_token')
+      const browser = new Browser(app.url)
+      const at = await browser.open(`/invitation?token=${second.token}`)
+      const page = await browser.submit(at, { password: PASSWORD })
+      expect(page.status, page.page).to.equal(200)
+      expect((await browser.open('/account')).page, 'signed in nowhere').to.not.include('/account/two-step')
+      for (const email of [byRest, byPage]) {
+        expect(
+          await app.db('sessions').whereIn('user_id', app.db('users').where({ email }).select('id')),
+        ).to.deep.equal([])
+        expect((await login(email, PASSWORD)).status).to.equal(200)
+      }
+      expect([await statusOf(first.id), await statusOf(second.id)]).to.deep.equal(['accepted', 'accepted'])
+    } finally {
+      await loginPolicy(app, {})
+    }
   })
 
   it('make one account when fifty accept at once', async () => {

@@ -57,6 +57,63 @@ describe('one-time codes', () => {
     expectProblem(await verify({ channel: 'sms', code }, ada.accessToken), 400, 'INVALID_CODE')
   })
 
+  describe('a number, which lets its owner in, asks for a recent sign-in', () => {
+    const stale = (id: string) =>
+      app.db.raw(
+        `update sessions set payload = payload || jsonb_build_object('loginTs', (payload ->> 'loginTs')::bigint - 3600) where user_id = ?`,
+        [id],
+      )
+    const textsTo = async (phone: string) => (await gateway.texts()).filter(({ to }) => to === phone)
+
+    it('to verify it, over REST: a stolen session of yesterday gets no text', async () => {
+      const vic = await withPhone(false)
+      await stale(vic.id)
+      const asked = await send({ channel: 'sms' }, vic.accessToken)
+      expectProblem(asked, 401, 'INSUFFICIENT_AUTHENTICATION')
+      expect(asked.headers.get('www-authenticate')).to.include('max_age=900')
+      // A code that was meant to let her in does not verify it either.
+      expectProblem(await verify({ channel: 'sms', code: '123456' }, vic.accessToken), 400, 'INVALID_CODE')
+      expect(await app.db('secrets').where({ user_id: vic.id, purpose: 'otp_sms' })).to.deep.equal([])
+      const again = await post('/v1/auth/login', { email: vic.email, password: vic.password })
+      expect((await send({ channel: 'sms' }, again.body.tokens.access_token)).status).to.equal(200)
+      const { code } = await gateway.waitFor(vic.phone)
+      expect(await textsTo(vic.phone), 'the first was never sent').to.have.length(1)
+      const done = await verify({ channel: 'sms', code }, again.body.tokens.access_token)
+      expect(done.body).to.include({ verified: true })
+    })
+
+    it('to make it a second factor, or a code of one', async () => {
+      const wes = await withPhone(true)
+      await stale(wes.id)
+      for (const [path, body] of [
+        ['/v1/auth/mfa/setup', { method: 'sms' }],
+        ['/auth/2fa/enable', { method: 'sms' }],
+        ['/v1/auth/mfa/enable', { method: 'sms', code: '123456' }],
+      ] as const)
+        expectProblem(await post(path, body, wes.accessToken), 401, 'INSUFFICIENT_AUTHENTICATION')
+      const guessed = await post('/v1/auth/mfa/setup', { method: 'sms', step_up_code: '123456' }, wes.accessToken)
+      expectProblem(guessed, 400, 'INVALID_CODE')
+      expect(await app.db('credentials').where({ user_id: wes.id, type: 'sms' })).to.deep.equal([])
+      expect(await textsTo(wes.phone)).to.deep.equal([])
+    })
+
+    it('on pages: the way leads past the password, and texts nothing before', async () => {
+      const xia = await withPhone(false)
+      await app.db('rate_limits').delete()
+      const browser = new Browser(app.url)
+      await browser.submit(await browser.open('/account'), { email: xia.email, password: xia.password })
+      const profile = await browser.open('/account/profile')
+      await stale(xia.id)
+      const asked = await browser.submit(profile, {}, '/profile/phone"')
+      expect(asked.page).to.include('name="password"')
+      expect(await textsTo(xia.phone)).to.deep.equal([])
+      const back = await browser.submit(asked, { email: xia.email, password: xia.password })
+      const code = await browser.submit(back, {}, '/profile/phone"')
+      expect(code.page, code.url).to.include('name="code"')
+      await gateway.waitFor(xia.phone)
+    })
+  })
+
   it('signs Bea in by a text to her verified number, once', async () => {
     const bea = await withPhone(true)
     expect((await send({ phone_number: bea.phone })).status).to.equal(200)

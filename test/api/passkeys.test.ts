@@ -1,5 +1,6 @@
 /** Passkeys over REST, with an authenticator in software: registering, second factor, passwordless, and what is refused. */
 import { expect } from 'chai'
+import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { Authenticator, type Behaviour } from '../support/authenticator.ts'
 import { withApp } from '../support/mfa.ts'
@@ -256,6 +257,34 @@ describe('passkeys over REST', () => {
     expect((await app.call('DELETE', KEYS, { token: fresh, body: { id } })).status).to.equal(200)
     expect((await post(`${LOGIN}/finish`, { credential: key.get(await begin()) })).status).to.equal(401)
     expect(await password(ada), 'a password is enough again').to.have.property('tokens')
+    await app.smtp.waitFor(ada.email, /passkey was removed/i)
+  })
+
+  it('ends other sessions with a key that comes or goes, where that is wished', async () => {
+    const { person: ada, made } = await withPasskey()
+    const live = async () => (await app.db('sessions').where({ user_id: ada.id, ended_at: null })).length
+    const elsewhere = async () => {
+      const { mfa_token } = await password(ada)
+      expect(mfa_token).to.be.a('string')
+      await app.db('sessions').insert({
+        tenant_id: DEFAULT_TENANT,
+        id: `elsewhere-${Math.random()}`,
+        user_id: ada.id,
+        kind: 'api',
+        payload: '{}',
+        expires_at: new Date(Date.now() + 3_600_000),
+      })
+    }
+    await elsewhere()
+    const another = await post(`${REGISTER}/begin`, {}, ada.accessToken)
+    const credential = device().create(another.body.options)
+    const kept = await post(`${REGISTER}/finish`, { credential }, ada.accessToken)
+    expect(kept.status).to.equal(201)
+    expect(await live(), 'not unless it is wished').to.equal(2)
+    const path = `${KEYS}/${made.body.credential.id}?end_other_sessions=true`
+    expect((await app.call('DELETE', path, { token: ada.accessToken })).status).to.equal(200)
+    expect(await live()).to.equal(1)
+    expect((await app.call('GET', '/v1/auth/me', { token: ada.accessToken })).status, 'her own stays').to.equal(200)
     await app.smtp.waitFor(ada.email, /passkey was removed/i)
   })
 

@@ -4,8 +4,9 @@ import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
 import { from, pause } from '../support/address.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { Authenticator } from '../support/authenticator.ts'
-import { setting, withApp } from '../support/mfa.ts'
-import { makeClient } from '../support/oauth.ts'
+import { appCode, loginPolicy, setting, withApp } from '../support/mfa.ts'
+import { makeClient, verifierOf } from '../support/oauth.ts'
+import { Browser, REDIRECT } from '../support/rp.ts'
 import { startOidc } from '../support/second-provider.ts'
 import { startGateway } from '../support/sms-gateway.ts'
 import { linkElsewhere, touchlessPasskey, type Visitor, type Way, type World, ways } from '../support/ways.ts'
@@ -16,15 +17,6 @@ interface Condition {
   unset(app: TestApp, id: string): Promise<unknown>
 }
 const user = (app: TestApp, id: string, fields: object) => app.db('users').where({ id }).update(fields)
-/** Of every client, the built-in one of the direct logins included. */
-async function loginPolicy(app: TestApp, policy: object): Promise<void> {
-  const ids = await app.db('clients').where({ tenant_id: DEFAULT_TENANT }).pluck('client_id')
-  await app
-    .db('clients')
-    .where({ tenant_id: DEFAULT_TENANT })
-    .update({ login_policy: JSON.stringify(policy) })
-  for (const id of ids) app.deps.out.directory.drop(DEFAULT_TENANT, id)
-}
 const verifiedNow = { email_verified_at: new Date() }
 
 const owing: Condition[] = [
@@ -167,13 +159,14 @@ describe('no way of signing in skips anything', function () {
         })
       }
       // Who is signed in already signs in again, where a policy asks for more than the session proved.
-      for (const condition of way.continues ? owing.slice(1, 3) : []) {
+      for (const condition of way.continues && !way.endsWhen ? owing.slice(1, 3) : []) {
         it(`does not continue for who ${condition.name}`, async () => {
           const { inside, opened, text } = await attempt(way, who, condition)
           expect({ inside, opened }, text).to.deep.equal({ inside: false, opened: 0 })
         })
       }
-      for (const condition of way.provesMail ? refusing : [...refusing, unverified]) {
+      const refusals = way.provesMail ? refusing : [...refusing, unverified]
+      for (const condition of refusals.filter(({ name }) => way.endsWhen?.includes(name) ?? true)) {
         it(`refuses who ${condition.name}`, async () => {
           const { status, inside, owes, opened, text } = await attempt(way, who, condition)
           expect({ inside, owes: owes && status < 400, opened }, text).to.deep.equal({
@@ -192,6 +185,86 @@ describe('no way of signing in skips anything', function () {
       }
     })
   }
+
+  const post = (path: string, body: object) => app.call('POST', path, { body, headers: from() })
+  const sessionsOf = async (email: string) =>
+    app.db('sessions').whereIn('user_id', app.db('users').where({ email_key: email }).select('id'))
+
+  for (const condition of owing.slice(1, 4)) {
+    it(`an invitation signs nobody in who ${condition.name}`, async () => {
+      const password = 'Quiet-Harbour-Lamp-42'
+      const token = await app.admin()
+      const invited = async () => {
+        last += 1
+        const email = `invited${last}@example.com`
+        const made = await app.call('POST', '/v1/invitations', { token, body: { email }, headers: from() })
+        expect(made.status, JSON.stringify(made.body)).to.equal(201)
+        const mail = await app.smtp.waitFor(email, /invitation\?token=/)
+        return { email, link: mail.link('invitation') }
+      }
+      const [first, second] = [await invited(), await invited()]
+      await condition.set(app, crypto.randomUUID())
+      try {
+        const secret = new URL(first.link).searchParams.get('token')
+        const { body } = await post('/v1/invitations/public/accept', { token: secret, password })
+        expect(body, JSON.stringify(body)).to.not.have.property('tokens')
+        expect(body.mfa_token, JSON.stringify(body)).to.be.a('string')
+        const browser = new Browser(app.url)
+        await browser.submit(await browser.open(second.link), { password })
+        expect((await browser.open('/account')).page).to.not.include('/account/two-step')
+        for (const { email } of [first, second]) expect(await sessionsOf(email), email).to.deep.equal([])
+      } finally {
+        await condition.unset(app, crypto.randomUUID())
+      }
+    })
+
+    it(`registration on the page signs nobody in who ${condition.name}`, async () => {
+      await app.db('rate_limits').delete()
+      await condition.set(app, crypto.randomUUID())
+      try {
+        const browser = new Browser(app.url)
+        const query = new URLSearchParams({
+          client_id: world.client.clientId,
+          response_type: 'code',
+          redirect_uri: REDIRECT,
+          scope: 'openid',
+          code_challenge: verifierOf().challenge,
+          code_challenge_method: 'S256',
+        })
+        const login = await browser.open(`${app.url}/oauth/authorize?${query}`)
+        last += 1
+        const email = `newcomer${last}@example.com`
+        const form = await browser.open(`${login.url}/register`)
+        const at = await browser.submit(form, { email, password: 'Quiet-Harbour-Lamp-42' })
+        expect(at.left, at.url).to.equal(undefined)
+        expect(await sessionsOf(email)).to.deep.equal([])
+      } finally {
+        await condition.unset(app, crypto.randomUUID())
+      }
+    })
+  }
+
+  it('a first factor that is set up within the sign-in ends it for nobody who is refused, or owes more', async () => {
+    for (const condition of [...owing.slice(3, 5), ...refusing, unverified]) {
+      const who = await visitor(false)
+      await setting(app, 'mfa_policy', 'required')
+      try {
+        const { mfa_token } = (await post('/v1/auth/login', { email: who.email, password: who.password })).body
+        const { secret } = (await post('/v1/auth/login/mfa/enrol', { mfa_token })).body
+        const before = (await sessionIds(who.id)).length
+        await condition.set(app, who.id)
+        const done = await post('/v1/auth/login/mfa/enrol/verify', { mfa_token, code: appCode(secret) })
+        await condition.unset(app, who.id)
+        const text = `${condition.name}: ${JSON.stringify(done.body)}`
+        if (owing.includes(condition)) expect(done.body.login.actions_required, text).to.be.an('array')
+        else expect(done.status, text).to.be.within(400, 499)
+        expect(JSON.stringify(done.body), text).to.not.include('access_token')
+        expect(await sessionIds(who.id), text).to.have.length(before)
+      } finally {
+        await setting(app, 'mfa_policy', 'optional')
+      }
+    }
+  })
 
   it('a passkey that did not verify its user is nobody’s way in, whatever else is demanded', async () => {
     const who = await visitor(true)

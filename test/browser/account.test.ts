@@ -314,6 +314,7 @@ describe('the account area in Chromium', function () {
     await page.click('.inline button')
     expect(await text(tom)).to.include('Old laptop')
     await look(tom, 'account-passkeys-some')
+    await page.getByRole('button', { name: 'Sign out all others' }).waitFor()
     await page.click('button:has-text("Add a passkey")')
     await page.click('button:has-text("Continue")')
     await page.locator('[data-passkey-problem]').waitFor()

@@ -1,5 +1,5 @@
 // A small server that shows every sample at /view/<name>, with the real renderer, assets and headers.
-import { randomBytes } from 'node:crypto'
+import { createSecretKey, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import Koa from 'koa'
@@ -44,7 +44,7 @@ const openapi = {
 
 /** Starts on a free port. `brandings` are chosen by ?brand=name; POST answers what the CSRF check says. */
 export async function serveSamples(brandings: Record<string, Branding> = {}) {
-  const csrfKey = randomBytes(32)
+  const csrfKey = createSecretKey(randomBytes(32))
   const app = new Koa({ env: 'test' })
   // A browser that leaves early is no news.
   app.on('error', (error) => error.code === 'ERR_STREAM_PREMATURE_CLOSE' || console.error(error))

@@ -2,7 +2,7 @@
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { openapi } from '../../server/kernel/openapi.ts'
-import { allRows } from './rows.ts'
+import { allRows, type Bound } from './rows.ts'
 
 const info = {
   title: 'Gatehouse',
@@ -13,6 +13,11 @@ const info = {
 export const documentOf = (surfaces: Parameters<typeof openapi>[0]) => openapi(surfaces, info)
 
 const whole = documentOf([...new Set(allRows.map(({ surface }) => surface))])
+/** The example of a row's body, as the document has it. */
+export const exampleFor = ({ row }: Bound): Record<string, unknown> =>
+  whole.paths[row.path.replace(/:(\w+)/g, '{$1}')][row.method.toLowerCase()].requestBody?.content['application/json']
+    ?.example ?? {}
+
 const ajv = new Ajv2020({ strict: false, allErrors: true })
 addFormats.default(ajv as any)
 ajv.addSchema({ $id: 'api', components: whole.components })

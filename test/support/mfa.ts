@@ -53,3 +53,13 @@ export async function setting(app: TestApp, key: string, value: unknown): Promis
     .merge()
   app.deps.out.directory.drop(DEFAULT_TENANT)
 }
+
+/** Sets login_policy of every client, the built-in one of the direct logins included. */
+export async function loginPolicy(app: TestApp, policy: object): Promise<void> {
+  const ids = await app.db('clients').where({ tenant_id: DEFAULT_TENANT }).pluck('client_id')
+  await app
+    .db('clients')
+    .where({ tenant_id: DEFAULT_TENANT })
+    .update({ login_policy: JSON.stringify(policy) })
+  for (const id of ids) app.deps.out.directory.drop(DEFAULT_TENANT, id)
+}

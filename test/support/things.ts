@@ -55,10 +55,23 @@ async function held(side: Side) {
   await go(side, 'POST', `/users/${id}/roles`, { role_id: roleId })
   return { id, roleId }
 }
+async function request(side: Side) {
+  const clientKey = `key-${random()}`
+  const developerEmail = `${clientKey}@example.com`
+  const body = { name: 'Asked for', clientKey, callbackUrl: 'https://asked.example.com/cb', developerEmail }
+  return { id: (await go(side, 'POST', '/auth/client-requests', body)).request.id as string, clientKey }
+}
 async function device(side: Side, of?: string) {
   const [id, deviceId] = [of ?? (await person(side)).id, newId()]
   await side.app.db('devices').insert({ tenant_id: side.tenantId, id: deviceId, user_id: id, name: 'Phone' })
   return { id, deviceId }
+}
+
+/** One that signs nothing yet, so that revoking it ends no session. */
+async function nextKey(side: Side): Promise<string> {
+  const next = ({ keys }: { keys: { status: string; kid: string }[] }) => keys.find(({ status }) => status === 'next')
+  const waiting = next(await go(side, 'GET', '/v1/admin/keys'))
+  return (waiting ?? next(await go(side, 'POST', '/v1/admin/keys/rotate', { algs: ['ES256'] })))!.kid
 }
 
 /** By the beginning of the path; the first that fits. */
@@ -105,12 +118,9 @@ const makers: [RegExp, (side: Side, path: string) => Promise<Values>][] = [
     async (side) => ({ userId: (await person(side)).id, clientId: (await clientRole(side)).id }),
   ],
   [/\/tenants\/:id\/users\/:userId/, async (side) => ({ id: side.tenantId, userId: (await person(side)).id })],
-  [
-    /\/tenants\/:id\/keys\/:kid/,
-    async (side) => ({ id: side.tenantId, kid: (await go(side, 'GET', '/v1/admin/keys')).keys[0].kid }),
-  ],
+  [/\/tenants\/:id\/keys\/:kid/, async (side) => ({ id: side.tenantId, kid: await nextKey(side) })],
   [/\/tenants\/:id/, async (side) => ({ id: side.tenantId })],
-  [/\/admin\/keys\/:kid/, async (side) => ({ kid: (await go(side, 'GET', '/v1/admin/keys')).keys[0].kid })],
+  [/\/admin\/keys\/:kid/, async (side) => ({ kid: await nextKey(side) })],
   [
     /\/users\/:userId\/credentials\/:type/,
     async (side) => {
@@ -125,7 +135,7 @@ const makers: [RegExp, (side: Side, path: string) => Promise<Values>][] = [
     /db-roles\/:id\/users\/:userId/,
     async (side) => {
       const [{ id: userId }, { id }] = [await person(side), await role(side, 'database')]
-      await go(side, 'POST', `/api/db-roles/${id}/assign`, { user_id: userId })
+      await go(side, 'POST', `/api/db-roles/${id}/assign`, { userId })
       return { id, userId }
     },
   ],
@@ -162,16 +172,15 @@ const makers: [RegExp, (side: Side, path: string) => Promise<Values>][] = [
       return { id, clientId: id, roleName: role }
     },
   ],
-  [/\/clients\/:clientKey\/config/, async (side) => ({ clientKey: (await client(side)).client_id })],
   [
-    /client-requests\/:/,
+    /\/clients\/:clientKey\/config/,
     async (side) => {
-      const clientKey = `key-${random()}`
-      const developerEmail = `${clientKey}@example.com`
-      const body = { name: 'Asked for', clientKey, callbackUrl: 'https://asked.example.com/cb', developerEmail }
-      return { id: (await go(side, 'POST', '/auth/client-requests', body)).request.id, clientKey }
+      const { id, clientKey } = await request(side)
+      await go(side, 'POST', `/auth/admin/client-requests/${id}/approve`, {})
+      return { clientKey }
     },
   ],
+  [/client-requests\/:/, request],
   [
     /\/clients\/:/,
     async (side) => {

@@ -39,6 +39,8 @@ export interface Way {
   strong?: boolean
   /** Whoever is signed in goes on; nobody signs in. */
   continues?: boolean
+  /** No sign-in of the person, so policies for those do not matter. Names the conditions that end it all the same. */
+  endsWhen?: readonly string[]
   begin(world: World, who: Visitor): Promise<() => Promise<Arrival>>
 }
 
@@ -174,6 +176,17 @@ const pageByMail =
       return seen({ ...other, at: { ...taken, url: taken.url.replace(/\/(mfa|actions)$/, '') } }, taken)
     }
   }
+const pageByPasskey: Way['begin'] = async (world, { key }) => {
+  const visit = await arrive(world)
+  const { browser, at } = visit
+  const _csrf = /name="_csrf" value="([^"]+)"/.exec(at.page!)![1]!
+  const begun = await browser.request(`${at.url}/passkey/begin`, { form: { _csrf } })
+  const { options } = (await begun.json()) as { options: object }
+  return async () => {
+    const form = { _csrf, credential: JSON.stringify(key.get(options)) }
+    return seen(visit, await browser.follow(await browser.request(`${at.url}/passkey`, { form })))
+  }
+}
 const pageBySocial: Way['begin'] = async (world, who) => {
   const { elsewhere } = world
   const visit = await arrive(world)
@@ -197,6 +210,26 @@ const bySession: Way['begin'] = async (world, who) => {
   }
 }
 
+/** Whether the bearer token opens the API as the person. */
+const opens = async (app: TestApp, token: string, { email }: Visitor): Promise<Arrival> => {
+  const { status, body } = await app.call('GET', '/v1/auth/me', { token, headers: from() })
+  return { status, inside: status === 200 && body.email === email, owes: false, text: JSON.stringify(body) }
+}
+const byKey: Way['begin'] = async ({ app }, who) => {
+  const made = await app.call('POST', '/v1/api-keys', {
+    token: who.accessToken,
+    body: { name: 'Script', scopes: ['account'] },
+  })
+  return () => opens(app, made.body.key, who)
+}
+const byImpersonation: Way['begin'] = async ({ app }, who) => {
+  const begun = await app.call('POST', `/v1/admin/users/${who.id}/impersonate`, {
+    token: await app.admin(),
+    body: { reason: 'Ticket 7' },
+  })
+  return () => opens(app, begun.body.access_token, who)
+}
+
 export const ways: Way[] = [
   byPassword('/v1/auth/login'),
   byPassword('/auth/login'),
@@ -218,10 +251,13 @@ export const ways: Way[] = [
   { name: 'magic link on the page', provesMail: true, begin: pageByMail('link') },
   { name: 'mailed code on the page', provesMail: true, begin: pageByMail('code') },
   { name: 'magic link in another browser', provesMail: true, begin: pageByMail('other browser') },
+  { name: 'passkey on the page', strong: true, begin: pageByPasskey },
   { name: 'account elsewhere on the page', begin: pageBySocial },
   { name: 'refresh token', continues: true, begin: byRefresh },
   { name: 'browser session', continues: true, begin: bySession },
   { name: 'reset, then password', provesMail: true, begin: byReset },
+  { name: 'API key', continues: true, endsWhen: ['is disabled', 'is locked'], begin: byKey },
+  { name: 'somebody who acts for the person', continues: true, endsWhen: ['is disabled'], begin: byImpersonation },
 ]
 export const touchlessPasskey: Way = { name: 'passkey without user verification', begin: byPasskey(false) }
 

@@ -6,6 +6,7 @@ import { type Failure, fail } from '../../kernel/errors.ts'
 import { type Person, type Proof, person } from '../attempts.ts'
 import type { Context, UserRow } from '../context.ts'
 import { about, all, columns, type InvitationRow, masked, open } from '../invitations.ts'
+import { allowsMethod, policyAt } from '../login-policy.ts'
 import * as passwords from '../passwords.ts'
 import { assertOneself } from '../recent.ts'
 import { claimAddress, isGuarded } from '../reclaim.ts'
@@ -119,6 +120,12 @@ export interface Newcomer {
   familyName?: string | null | undefined
 }
 
+export interface Arrival {
+  proof: Proof
+  /** False where mailed links are no way to sign in: what was offered is taken all the same, and signing in follows. */
+  signsIn: boolean
+}
+
 const signInFirst = () =>
   fail('UNAUTHORIZED', 'There is an account with this address. Sign in to it, and accept the invitation there')
 
@@ -139,17 +146,18 @@ export async function prepare(ctx: Context, input: Newcomer): Promise<string> {
 
 /**
  * By the link, of who is not signed in: makes the account or moves its owner in, with this password; registration may be
- * closed. Answers the proof, which goes to settle(). INVALID_TOKEN, INVITATION_EXPIRED, UNAUTHORIZED, CONFLICT.
+ * closed. Answers the proof, which goes to settle() where it signs in. INVALID_TOKEN, INVITATION_EXPIRED, UNAUTHORIZED, CONFLICT.
  */
-export async function accept(ctx: Context, input: Newcomer, hash: string): Promise<Proof> {
+export async function accept(ctx: Context, input: Newcomer, hash: string): Promise<Accepted & Arrival> {
   const row = await take(ctx, { token: input.token })
-  await standing(ctx, row)
+  const { where } = await standing(ctx, row)
   const { account, mustSignIn } = await accountOf(ctx, row)
   if (mustSignIn) throw signInFirst()
   const user = account ? await moveIn(ctx, account, input) : await arrive(ctx, row, input)
   await passwords.store(ctx, user.id, hash)
   await enter(ctx, row, user.id)
-  return proofOf((await person(ctx, user.id))!)
+  const proof = proofOf((await person(ctx, user.id))!)
+  return { row, where, proof, signsIn: allowsMethod(await policyAt(ctx), proof.amr) }
 }
 
 async function arrive(ctx: Context, { email }: InvitationRow, input: Newcomer): Promise<UserRow> {
