@@ -86,7 +86,13 @@ describe('connections that requests share', () => {
       expect(isOutage((one as PromiseRejectedResult).reason)).to.equal(true)
     }
     await aside.query('commit')
-    expect((await stored()).map(({ id }) => id)).to.deep.equal([1])
+    // A connection that was idle when it was cut may be used once more before that is noticed.
+    const again = (): Promise<{ id: number }[]> =>
+      stored().catch((error) => {
+        if (!isOutage(error)) throw error
+        return new Promise((resolve) => setTimeout(() => resolve(again()), 20))
+      })
+    expect((await again()).map(({ id }) => id)).to.deep.equal([1])
     await add(5)
     expect((await stored()).map(({ id }) => id)).to.deep.equal([1, 5])
   })
