@@ -1,8 +1,9 @@
+/** Libraries that come with their first use, since an idle process is smaller without them. */
 import { createRequire } from 'node:module'
 
 const require = createRequire(import.meta.url)
 
-/** A library that is loaded with its first use, since an idle process is smaller without it. */
+/** Loads the package `name` when its result is first called. Throws then what loading throws. */
 export function lazily<Library>(name: string): () => Library {
   let loaded: Library | undefined
   return () => {
