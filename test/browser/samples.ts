@@ -58,6 +58,14 @@ export const samples: Record<string, Record<string, unknown>> = {
     trustDays: 30,
     links: { back: '/login' },
   },
+  'mfa.carried': {
+    client,
+    post: '/mfa',
+    method: 'totp',
+    others: [],
+    links: { back: '/login' },
+    notice: 'mfa.notice.carried',
+  },
   'mfa.wrong': {
     client,
     post: '/mfa',
