@@ -1,5 +1,5 @@
 /** Who belongs to which organization as what. */
-import { operation } from '../domain/context.ts'
+import { type Context, operation } from '../domain/context.ts'
 import { remove as end } from '../domain/memberships/leaving.ts'
 import * as lists from '../domain/memberships/lists.ts'
 import * as memberships from '../domain/memberships.ts'
@@ -20,7 +20,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { cursorInput, Done, done, pageOf } from './shapes.ts'
 
 const tag = 'Memberships'
 
@@ -45,6 +45,17 @@ const version = versionBy('membership', ['id'], (ctx, { id }) =>
   }),
 )
 
+/** A page as both lists answer it. */
+async function listed(
+  ctx: Context,
+  filter: lists.Filter,
+  { cursor, ...input }: { limit?: number; offset?: number; cursor?: string },
+) {
+  const window = pageOf(input)
+  const { items, nextCursor, ...rest } = await lists.list(ctx, filter, { ...window, cursor })
+  return { items: items.map(view), count: items.length, ...rest, ...window, ...(nextCursor && { nextCursor }) }
+}
+
 export const list = operation({
   id: 'memberships.list',
   summary: 'List all memberships',
@@ -54,17 +65,15 @@ export const list = operation({
   effect: 'read',
   errors: ['NOT_FOUND'],
   input: resource('MembershipInput', {
-    ...pageInput,
+    ...cursorInput,
     orgId: optional(uuid()),
     userId: optional(uuid()),
     roleId: optional(uuid()),
   }),
   output: page(Membership),
   async run(ctx, { orgId, userId, roleId, ...input }) {
-    const window = pageOf(input)
     const scope = await lists.managed(ctx, orgId)
-    const { items, total } = await lists.list(ctx, { ...scope, userId, roleId }, window)
-    return { items: items.map(view), total, count: items.length, ...window }
+    return listed(ctx, { ...scope, userId, roleId }, input)
   },
 })
 
@@ -171,14 +180,12 @@ export const ofUser = operation({
   auth: { permission: 'organizations:read', orUser: true },
   effect: 'read',
   errors: ['NOT_FOUND'],
-  input: resource('MembershipInput', { ...pageInput, userId: uuid() }),
+  input: resource('MembershipInput', { ...cursorInput, userId: uuid() }),
   output: page(Membership),
   async run(ctx, { userId, ...input }) {
-    const window = pageOf(input)
     const { userId: self, permissions } = ctx.actor!
     if (userId !== self && !permissions.has('organizations:read')) throw fail('NOT_FOUND', 'No such user')
-    const { items, total } = await lists.list(ctx, { userId }, window)
-    return { items: items.map(view), total, count: items.length, ...window }
+    return listed(ctx, { userId }, input)
   },
 })
 

@@ -23,7 +23,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { cursorInput, Done, done, pageOf } from './shapes.ts'
 
 const tag = 'Organizations'
 /** Organizations made by one address; more are made by administrators or by another one. */
@@ -72,19 +72,19 @@ export const list = operation({
   auth: { permission: 'organizations:read', orUser: true },
   effect: 'read',
   input: resource('OrganizationInput', {
-    ...pageInput,
+    ...cursorInput,
     q: optional(text(100, { description: 'Beginning of the name or slug' })),
     status: optional(oneOf(['active', 'suspended'])),
     mine: optional(boolean()),
   }),
   output: page(Organization),
-  async run(ctx, { mine, q, status, ...input }) {
+  async run(ctx, { mine, q, status, cursor, ...input }) {
     const window = pageOf(input)
     const actor = ctx.actor!
     const seesAll = actor.permissions.has('organizations:read') && !mine
     const filter = { q, status, ...(!seesAll && { memberId: actor.userId! }) }
-    const { items, total } = await organizations.list(ctx, filter, window)
-    return { items: items.map(view), total, count: items.length, ...window }
+    const { items, total, nextCursor } = await organizations.list(ctx, filter, { ...window, cursor })
+    return { items: items.map(view), total, count: items.length, ...window, ...(nextCursor && { nextCursor }) }
   },
 })
 

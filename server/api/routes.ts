@@ -15,6 +15,7 @@ import * as magicLink from './magic-link.ts'
 import * as memberships from './memberships.ts'
 import * as mfa from './mfa.ts'
 import * as mfaLogin from './mfa-login.ts'
+import * as organizationRoles from './organization-roles.ts'
 import * as organizations from './organizations.ts'
 import * as otp from './otp.ts'
 import * as passkeys from './passkeys.ts'
@@ -240,6 +241,7 @@ v1Rows.push(
 
 const made = { status: 201 }
 const ofMember = { names: { userId: 'user_id' } }
+const ofRole = { names: { roleId: 'role_id' } }
 ssoRows.push(
   row('GET', '/api/organizations', organizations.list),
   row('POST', '/api/organizations', organizations.create, made),
@@ -248,6 +250,10 @@ ssoRows.push(
   row('DELETE', '/api/organizations/:id', organizations.remove),
   row('GET', '/api/organizations/:id/stats', organizations.stats),
   row('POST', '/api/organizations/:id/transfer', organizations.transfer),
+  row('GET', '/api/organizations/:id/roles', organizationRoles.list),
+  row('POST', '/api/organizations/:id/roles', organizationRoles.create, made),
+  row('PUT', '/api/organizations/:id/roles/:roleId', organizationRoles.update, ofRole),
+  row('DELETE', '/api/organizations/:id/roles/:roleId', organizationRoles.remove, ofRole),
   row('POST', '/api/onboarding/create', organizations.onboard, made),
   row('POST', '/api/onboarding/admin/provision', organizations.provision, { ...made, permission: 'realm:manage' }),
   row('GET', '/api/organization-memberships', memberships.list),

@@ -66,6 +66,11 @@ export const pageInput = {
   limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
   offset: optional(integer({ minimum: 0, maximum: 1_000_000, default: 0 })),
 }
+/** For lists that are read on by next_cursor as well. */
+export const cursorInput = {
+  ...pageInput,
+  cursor: optional(text(2000, { description: 'next_cursor of the page before, in place of an offset' })),
+}
 export const pageOf = (input: { limit?: number; offset?: number }) => ({
   limit: input.limit ?? 50,
   offset: input.offset ?? 0,

@@ -2,10 +2,13 @@
  * Organizations: groups of people inside a tenant. Who is no member does not learn of one, unless they may see all. What a
  * member may do in it comes from the role of the membership and counts there only.
  */
+import type { Knex } from 'knex'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
+import { openTime, seal } from './cursors.ts'
 import { newId, ROLE } from './ids.ts'
-import * as memberships from './memberships.ts'
+import { add } from './memberships/adding.ts'
+import * as memberships from './memberships/rows.ts'
 import { isUuid, like } from './permissions.ts'
 import { queueAhead } from './webhooks/ahead.ts'
 
@@ -79,12 +82,17 @@ export interface Filter {
   memberId?: string | undefined
 }
 
-/** The newest first; `q` is the beginning of a name or slug. One query for the page, one for what is shown of its organizations. */
+const ORDER = '-created_at'
+
+/**
+ * The newest first; `q` is the beginning of a name or slug. One query for the page, one for what is shown of its organizations.
+ * VALIDATION_ERROR for a cursor of another list.
+ */
 export async function list(
   ctx: Context,
   { q, status, memberId }: Filter,
-  page: { limit: number; offset: number },
-): Promise<{ items: OrganizationView[]; total: number }> {
+  page: { limit: number; offset: number; cursor?: string | undefined },
+): Promise<{ items: OrganizationView[]; total: number; nextCursor: string | undefined }> {
   const found = of(ctx)
   if (status) found.where({ status })
   const beginning = q && `${like(q.toLowerCase())}%`
@@ -98,10 +106,26 @@ export async function list(
       ctx.db('memberships').where({ tenant_id: ctx.tenant.id, user_id: memberId }).select('organization_id'),
     )
   const [rows, [counted]] = await Promise.all([
-    found.clone().orderBy('created_at', 'desc').orderBy('id', 'desc').limit(page.limit).offset(page.offset),
+    after(found.clone(), page)
+      .orderBy('created_at', 'desc')
+      .orderBy('id', 'desc')
+      .limit(page.limit + 1)
+      .select('*', ctx.db.raw('created_at::text as place')),
     found.clone().count({ total: '*' }),
   ])
-  return { items: await described(ctx, rows), total: Number(counted!.total) }
+  const items = rows.slice(0, page.limit)
+  const last = items.at(-1)
+  return {
+    items: await described(ctx, items),
+    total: Number(counted!.total),
+    nextCursor: rows.length > page.limit ? seal(ORDER, last.place, last.id) : undefined,
+  }
+}
+
+function after(query: Knex.QueryBuilder, page: { offset: number; cursor?: string | undefined }) {
+  if (page.cursor === undefined) return query.offset(page.offset)
+  const { key, id } = openTime(ORDER, page.cursor)
+  return query.whereRaw('(created_at, id) < (?::timestamptz, ?::uuid)', [key, id])
 }
 
 export const describe = async (ctx: Context, row: OrganizationRow): Promise<OrganizationView> =>
@@ -144,7 +168,7 @@ export async function create(ctx: Context, input: NewOrganization, ownerId?: str
   const wanted = input.slug ?? slugOf(input.name, 'organization')
   const row = await insert(ctx, input, wanted, input.slug === undefined)
   ctx.event('organization.created', { data: { organization: row.id, slug: row.slug, name: row.name } })
-  if (ownerId) await memberships.add(ctx, { organizationId: row.id, userId: ownerId, roleId: ROLE.owner })
+  if (ownerId) await add(ctx, { organizationId: row.id, userId: ownerId, roleId: ROLE.owner })
   return row
 }
 

@@ -110,14 +110,19 @@ export interface NewRole {
   permissions?: string[] | undefined
 }
 
+/** Refuses to give, take or manage what these permissions allow. */
+export type Bound = (names: string[]) => void
+/** In the tenant. */
+const bySelf =
+  (ctx: Context): Bound =>
+  (names) =>
+    assertHolds(ctx, names)
+
 /** CONFLICT when its scope has a role of that name; ACCESS_DENIED for more than the caller holds. */
-export async function create(ctx: Context, input: NewRole): Promise<RoleView> {
+export async function create(ctx: Context, input: NewRole, bound: Bound = bySelf(ctx)): Promise<RoleView> {
   const scope = input.scope ?? 'tenant'
   const held = await resolve(ctx, input.permissions ?? [])
-  assertHolds(
-    ctx,
-    held.map((p) => p.name),
-  )
+  bound(held.map((p) => p.name))
   const [row] = await ctx
     .db('roles')
     .insert({
@@ -141,10 +146,15 @@ export async function create(ctx: Context, input: NewRole): Promise<RoleView> {
 }
 
 /** A role that may be changed by the caller: not one of the system's, and not one that allows more than they may. */
-export async function changeable(ctx: Context, key: string, where?: Where): Promise<RoleRow> {
+export async function changeable(
+  ctx: Context,
+  key: string,
+  where?: Where,
+  bound: Bound = bySelf(ctx),
+): Promise<RoleRow> {
   const row = await find(ctx, key, where)
   if (row.system) throw fail('ACCESS_DENIED', `${row.name} is a system role, which cannot be changed or deleted`)
-  assertHolds(ctx, await permissionsOf(ctx, [row.id]))
+  bound(await permissionsOf(ctx, [row.id]))
   return row
 }
 
@@ -154,8 +164,9 @@ export async function update(
   key: string,
   change: { name?: string | undefined; description?: string | null | undefined },
   where?: Where,
+  bound?: Bound,
 ): Promise<RoleView> {
-  const row = await changeable(ctx, key, where)
+  const row = await changeable(ctx, key, where, bound)
   if (change.name !== undefined && change.name !== row.name) {
     const taken = await all(ctx, { scopes: [row.scope], owner: row.owner_id })
       .where({ name: change.name })
@@ -175,8 +186,8 @@ export async function update(
 }
 
 /** Whoever holds it loses it. CONFLICT while members of an organization do: they need another role first. */
-export async function remove(ctx: Context, key: string, where?: Where): Promise<void> {
-  const row = await changeable(ctx, key, where)
+export async function remove(ctx: Context, key: string, where?: Where, bound?: Bound): Promise<void> {
+  const row = await changeable(ctx, key, where, bound)
   const member = await ctx.db('memberships').where({ tenant_id: ctx.tenant.id, role_id: row.id }).first('id')
   if (member) throw fail('CONFLICT', 'Members of an organization hold this role: give them another one first')
   await all(ctx).where({ id: row.id }).delete()
@@ -208,13 +219,16 @@ export async function permissionsOfRole(ctx: Context, key: string, where?: Where
 }
 
 /** Adds permissions (ids or names); those it has already stay. */
-export async function allow(ctx: Context, key: string, names: string[], where?: Where): Promise<RoleRow> {
-  const row = await changeable(ctx, key, where)
+export async function allow(
+  ctx: Context,
+  key: string,
+  names: string[],
+  where?: Where,
+  bound: Bound = bySelf(ctx),
+): Promise<RoleRow> {
+  const row = await changeable(ctx, key, where, bound)
   const added = await resolve(ctx, names)
-  assertHolds(
-    ctx,
-    added.map((p) => p.name),
-  )
+  bound(added.map((p) => p.name))
   await ctx
     .db('role_permissions')
     .insert(added.map((p) => ({ tenant_id: ctx.tenant.id, role_id: row.id, permission_id: p.id })))
@@ -225,8 +239,14 @@ export async function allow(ctx: Context, key: string, names: string[], where?: 
 }
 
 /** NOT_FOUND when the role does not hold it itself. */
-export async function disallow(ctx: Context, key: string, permission: string, where?: Where): Promise<void> {
-  const row = await changeable(ctx, key, where)
+export async function disallow(
+  ctx: Context,
+  key: string,
+  permission: string,
+  where?: Where,
+  bound?: Bound,
+): Promise<void> {
+  const row = await changeable(ctx, key, where, bound)
   const { id, name } = await permissions.find(ctx, permission)
   const gone = await ctx
     .db('role_permissions')

@@ -126,6 +126,11 @@ export const definitions = {
     20,
     'Most organizations that somebody who makes them by themselves may be the Owner of',
   ),
+  organization_roles: define(
+    integer({ minimum: 0, maximum: 100 }),
+    20,
+    'Most roles of its own that an organization may have, made by those who manage it',
+  ),
   allowed_origins: define(
     array(string({ format: 'uri', pattern: '^https?://[^/]+$' }), { maxItems: 100 }),
     [] as string[],

@@ -3,6 +3,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
 import { managedWith } from './memberships/lists.ts'
+import { assertInside } from './memberships/rows.ts'
 import * as memberships from './memberships.ts'
 import * as organizations from './organizations.ts'
 import { like } from './permissions.ts'
@@ -53,7 +54,7 @@ export async function enter(ctx: Context, id: string): Promise<WorkspaceRow> {
   const sees = mine || held?.has('workspaces:manage') || ctx.actor?.permissions.has('organizations:read')
   if (!held || !sees) throw fail('NOT_FOUND', 'No such workspace')
   const organization = await organizations.byId(ctx, row.organization_id)
-  memberships.assertInside(ctx, mine?.role === 'admin' ? new Set([...held, 'workspaces:manage']) : held)
+  assertInside(ctx, mine?.role === 'admin' ? new Set([...held, 'workspaces:manage']) : held)
   if (ctx.inside && organization.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
     throw fail('ACCESS_DENIED', 'This organization is suspended')
   return row

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { ROLE } from '../../server/domain/ids.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
-import { makeClient, signInto } from '../support/oauth.ts'
+import { eventually, makeClient, signInto } from '../support/oauth.ts'
 import { someone, withTenant } from '../support/roles.ts'
 
 describe('organizations', () => {
@@ -278,6 +278,75 @@ describe('organizations', () => {
     expect([kept.status, kept.body.code]).to.include('CONFLICT')
     expect((await call(olga, 'DELETE', `/organizations/${acme.id}`)).status).to.equal(200)
     expect(await app.db('roles').where({ id: role.id })).to.have.lengthOf(0)
+  })
+
+  it('get roles of their own from those who manage them, within what they hold there', async () => {
+    await app.db('rate_limits').delete()
+    const [olga, adam, mia, eve] = [await verified(), await verified(), await verified(), await verified()]
+    const [acme, other] = [await make(olga), await make(eve, 'Other')]
+    await join(olga, acme, adam, 'Admin')
+    const at = `/organizations/${acme.id}/roles`
+    const recruiter = { name: 'Recruiter', permissions: ['members:manage'] }
+    const made = await call(adam, 'POST', at, recruiter)
+    expect(made.status, JSON.stringify(made.body)).to.equal(201)
+    expect(made.body.data).to.deep.include({ ...recruiter, own: true })
+    const { id } = made.body.data
+    const boss = { name: 'Boss', permissions: ['organization:delete'] }
+    const refused = await call(adam, 'POST', at, boss)
+    expect([refused.status, refused.body.error.code]).to.deep.equal([403, 'ACCESS_DENIED'])
+    expect((await call(adam, 'PUT', `${at}/${id}`, { permissions: ['organization:delete'] })).status).to.equal(403)
+    expect((await call(adam, 'POST', at, { name: 'King', permissions: ['users:read'] })).status).to.equal(403)
+    expect(await app.db('roles').whereIn('name', ['Boss', 'King'])).to.deep.equal([])
+    const bosses = (await call(olga, 'POST', at, boss)).body.data.id
+    for (const [method, body] of [['PUT', { name: 'Mine' }], ['DELETE']] as const)
+      expect((await call(adam, method, `${at}/${bosses}`, body)).status, method).to.equal(403)
+    for (const name of ['Recruiter', 'Owner'])
+      expect((await call(olga, 'POST', at, { name })).status, name).to.equal(409)
+
+    const mias = await join(adam, acme, mia, 'Recruiter')
+    const may = () => call(mia, 'GET', `/organization-memberships?org_id=${acme.id}`)
+    await eventually(async () => expect((await may()).status).to.equal(200))
+    expect((await call(mia, 'POST', at, { name: 'More' })).status, 'who manages members makes no roles').to.equal(403)
+    const names = (await call(mia, 'GET', at)).body.data.map((role: any) => role.name)
+    expect(names).to.include.members(['Boss', 'Recruiter', 'Owner', 'Member'])
+    const changed = await call(adam, 'PUT', `${at}/${id}`, { name: 'Greeter', permissions: [] })
+    expect(changed.body.data).to.deep.include({ name: 'Greeter', permissions: [] })
+    await eventually(async () => expect((await may()).status).to.equal(403))
+
+    for (const [method, path] of [
+      ['GET', at],
+      ['PUT', `${at}/${id}`],
+      ['DELETE', `${at}/${id}`],
+      ['DELETE', `/organizations/${other.id}/roles/${id}`],
+      ['PUT', `/organizations/${other.id}/roles/${ROLE.member}`],
+    ] as const)
+      expect((await call(eve, method, path, method === 'PUT' ? { name: 'x' } : undefined)).status, path).to.equal(404)
+    expect((await call(adam, 'DELETE', `${at}/${id}`)).status, 'Mia holds it').to.equal(409)
+    await call(adam, 'PUT', `/organization-memberships/${mias}`, { role_id: 'Member' })
+    expect((await call(adam, 'DELETE', `${at}/${id}`)).status).to.equal(200)
+    await set({ organization_roles: 1 })
+    await eventually(async () => expect((await call(olga, 'POST', at, { name: 'One too many' })).status).to.equal(409))
+    await set({ organization_roles: null as any })
+  })
+
+  it('are listed by cursor as by offset, and so are memberships', async () => {
+    const owner = await verified()
+    for (const name of ['One', 'Two', 'Three', 'Four', 'Five']) await make(owner, `List ${name}`)
+    for (const path of ['/organizations?q=List', `/organization-memberships/user/${owner.id}?`]) {
+      const whole = (await call(owner, 'GET', path)).body.data.map(({ id }: any) => id)
+      expect(whole).to.have.length(5)
+      const seen: string[] = []
+      for (let cursor = ''; ; ) {
+        const { data, pagination } = (await call(owner, 'GET', `${path}&limit=2${cursor}`)).body
+        seen.push(...data.map(({ id }: any) => id))
+        if (!pagination.nextCursor) break
+        cursor = `&cursor=${pagination.nextCursor}`
+      }
+      expect(seen, path).to.deep.equal(whole)
+      const forged = Buffer.from(JSON.stringify(['-created_at', 'now', owner.id])).toString('base64url')
+      for (const cursor of ['x', forged])
+        expect((await call(owner, 'GET', `${path}&cursor=${cursor}`)).status).to.equal(400)
+    }
   })
 
   it('are known to the profile, the export, the list of people and the tokens that ask for them', async () => {

@@ -354,7 +354,7 @@ export const samples: Record<string, Record<string, unknown>> = {
   },
   demo: { issuer: 'http://localhost:3000', clientId: 'demo' },
   docs: {
-    documents: ['all', 'plain', 'v1', 'sso', 'admin'].map((name) => ({
+    documents: ['v1', 'plain', 'sso', 'admin', 'all'].map((name) => ({
       name,
       url: name === 'all' ? '/openapi.json' : `/openapi/${name}.json`,
     })),

@@ -3,9 +3,10 @@ import { fail } from '../../kernel/errors.ts'
 import { assertHolds, permissionsOf, rolesOf } from '../authority.ts'
 import type { Context, UserRow } from '../context.ts'
 import { ROLE } from '../ids.ts'
+import { assertWithin } from '../memberships/giving.ts'
 import * as memberships from '../memberships.ts'
 import * as organizations from '../organizations.ts'
-import { organizationPermissions, permissions } from '../policy.ts'
+import { organizationPermissions } from '../policy.ts'
 import * as roles from '../roles.ts'
 import * as users from '../users.ts'
 import type { WorkspaceRole } from '../workspaces.ts'
@@ -95,13 +96,10 @@ async function assertMayInviteInside(
   { organization_id, workspace_id, role_ids }: Offering & { organization_id: string },
 ): Promise<void> {
   const held = await heldIn(ctx, inviter, organization_id, workspace_id)
-  const needed = [workspace_id ? 'workspaces:manage' : 'members:manage', ...(await permissionsOf(ctx, role_ids))]
-  const isOwner = organizationPermissions.every((name) => held.has(name))
-  // What means nothing to us but to the tenant's apps, Owners may give.
-  const isTheirs = (name: string) => isOwner && !Object.hasOwn(permissions, name)
-  const missing = needed.find((name) => !held.has(name) && !isTheirs(name))
-  if (missing)
-    throw fail('ACCESS_DENIED', `This needs ${missing} in the organization`, { details: { permission: missing } })
+  const needed = workspace_id ? 'workspaces:manage' : 'members:manage'
+  if (!held.has(needed))
+    throw fail('ACCESS_DENIED', `This needs ${needed} in the organization`, { details: { permission: needed } })
+  assertWithin(await permissionsOf(ctx, role_ids), held, inviter.permissions)
 }
 
 async function heldIn(

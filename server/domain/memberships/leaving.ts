@@ -2,8 +2,9 @@
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { ROLE } from '../ids.ts'
-import { assertMayGive, enter, find, type MembershipRow, of } from '../memberships.ts'
+import { assertMayGive, enter } from '../memberships.ts'
 import * as organizations from '../organizations.ts'
+import { assertOwned, find, type MembershipRow, of } from './rows.ts'
 
 /** Ends a membership; the person's own may be ended by themselves. CONFLICT for the last Owner. */
 export async function remove(ctx: Context, id: string): Promise<void> {
@@ -17,12 +18,6 @@ export async function remove(ctx: Context, id: string): Promise<void> {
   await of(ctx).where({ id }).delete()
   if (row!.role_id === ROLE.owner) await assertOwned(ctx, row!.organization_id)
   ctx.event('membership.deleted', { userId: row!.user_id, data: { organization: row!.organization_id } })
-}
-
-/** The organization is locked by who changes it, so of two Owners leaving at once one sees the other gone. */
-export async function assertOwned(ctx: Context, organizationId: string): Promise<void> {
-  const owner = await of(ctx).where({ organization_id: organizationId, role_id: ROLE.owner }).first('id')
-  if (!owner) throw fail('CONFLICT', 'An organization keeps at least one Owner: make somebody else Owner first')
 }
 
 /**

@@ -1,8 +1,9 @@
 /** Memberships as they are shown: lists, statistics, and what a person belongs to. */
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
-import { type MembershipRow, of } from '../memberships.ts'
+import { openTime, seal } from '../cursors.ts'
 import { enter } from '../organizations.ts'
+import { type MembershipRow, of } from './rows.ts'
 
 export interface MembershipView {
   id: string
@@ -49,16 +50,35 @@ export async function managed(ctx: Context, organizationId?: string | undefined)
   return { managedBy: actor.userId! }
 }
 
+const ORDER = 'created_at'
+
+/** The oldest first. VALIDATION_ERROR for a cursor of another list. */
 export async function list(
   ctx: Context,
   filter: Filter,
-  page: { limit: number; offset: number },
-): Promise<{ items: MembershipView[]; total: number }> {
+  page: { limit: number; offset: number; cursor?: string | undefined },
+): Promise<{ items: MembershipView[]; total: number; nextCursor: string | undefined }> {
+  const found = filtered(ctx, filter)
+  if (page.cursor === undefined) found.offset(page.offset)
+  else {
+    const { key, id } = openTime(ORDER, page.cursor)
+    found.whereRaw('(memberships.created_at, id) > (?::timestamptz, ?::uuid)', [key, id])
+  }
   const [rows, [counted]] = await Promise.all([
-    filtered(ctx, filter).orderBy('memberships.created_at').orderBy('id').limit(page.limit).offset(page.offset),
+    found
+      .orderBy('memberships.created_at')
+      .orderBy('id')
+      .limit(page.limit + 1)
+      .select('*', ctx.db.raw('memberships.created_at::text as place')),
     filtered(ctx, filter).count({ total: '*' }),
   ])
-  return { items: await views(ctx, rows), total: Number(counted!.total) }
+  const shown = rows.slice(0, page.limit)
+  const last = shown.at(-1)
+  return {
+    items: await views(ctx, shown),
+    total: Number(counted!.total),
+    nextCursor: rows.length > page.limit ? seal(ORDER, last.place, last.id) : undefined,
+  }
 }
 
 /** Ids of the organizations in which the person's role allows this, as a query. */

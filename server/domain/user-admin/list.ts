@@ -5,6 +5,7 @@
 import type { Knex } from 'knex'
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
+import { open, seal } from '../cursors.ts'
 import type { ManagedRow } from '../user-admin.ts'
 import { amongFew, armsOf, isInOrder, LAST_LOGIN, matching, type UserFilter } from './filter.ts'
 import { type Counted, countArms, total } from './totals.ts'
@@ -74,7 +75,7 @@ async function read(
     .orderByRaw(order)
     .limit(window.limit + 1)
   if (window.cursor !== undefined) {
-    const { key, id } = open(window)
+    const { key, id } = open(window.sort, window.cursor)
     page.whereRaw(`(${column}, users.id) ${descending ? '<' : '>'} (?::${type}, ?::uuid)`, [key, id])
   } else page.offset(reachable(filter, window.offset))
   const rows = await ctx
@@ -97,16 +98,4 @@ function reachable(filter: UserFilter, offset: number): number {
   if (isFiltered && offset > FARTHEST)
     throw fail('VALIDATION_ERROR', `offset: at most ${FARTHEST} with filters. Read on by next_cursor`)
   return offset
-}
-
-const seal = (sort: Sort, key: string, id: string): string =>
-  Buffer.from(JSON.stringify([sort, key, id])).toString('base64url')
-
-/** VALIDATION_ERROR for a cursor of another sort or none of ours. */
-function open({ cursor, sort }: Window): { key: string; id: string } {
-  try {
-    const [of, key, id] = JSON.parse(Buffer.from(cursor!, 'base64url').toString())
-    if (of === sort && typeof key === 'string' && /^[0-9a-f-]{36}$/.test(id)) return { key, id }
-  } catch {}
-  throw fail('VALIDATION_ERROR', 'cursor: is not one of this list and order')
 }
