@@ -53,6 +53,8 @@ export async function showLogin(s: Step, again: Again = {}): Promise<void> {
     links: {
       ...(password && { forgot: `${mountPath}/forgot-password?interaction=${interaction.uid}` }),
       ...(settings.magic_link_enabled && offers(policy, 'magic_link') && { magicLink: `${at}/magic-link` }),
+      // Texting works in development, too; it is offered where somebody has set a gateway up.
+      ...(ctx.out.config.smsUrl && offers(policy, 'otp') && { texted: `${at}/texted` }),
       ...(settings.registration_enabled && password && { register: `${at}/register` }),
     },
     providers: offers(policy, 'social') ? await buttons(s) : [],

@@ -20,6 +20,7 @@ import { register, showRegister } from './registration.ts'
 import * as requiredActions from './required-actions.ts'
 import * as social from './social.ts'
 import { type StepHandler, step as stepOf } from './step.ts'
+import * as texted from './texted.ts'
 
 export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): Router {
   const router = new Router()
@@ -40,6 +41,9 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/magic-link/code', step(magicLink.enterCode))
   get('/interaction/:uid/magic-link/open', magicLink.openWaiting(step))
   post('/interaction/:uid/magic-link/open', step(magicLink.takeWaiting))
+  get('/interaction/:uid/texted', step(texted.showTexted))
+  post('/interaction/:uid/texted', step(texted.ask))
+  post('/interaction/:uid/texted/code', step(texted.enterCode))
   get('/interaction/:uid/social/:provider', step(social.go))
   get('/interaction/:uid/social/:provider/back', step(social.back))
   get('/branding/logo/:hash', branding.logo)

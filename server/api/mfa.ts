@@ -5,6 +5,7 @@ import * as backup from '../domain/factors/backup.ts'
 import * as sms from '../domain/factors/sms.ts'
 import * as totp from '../domain/factors/totp.ts'
 import * as factors from '../domain/factors.ts'
+import * as sessions from '../domain/sessions.ts'
 import {
   array,
   boolean,
@@ -207,12 +208,17 @@ export const newBackupCodes = operation({
   auth: 'user',
   effect: 'write',
   errors: ['INVALID_CODE', 'INSUFFICIENT_AUTHENTICATION', 'CONFLICT'],
-  input: object({ code: stepUp }),
+  input: object({
+    code: stepUp,
+    endOtherSessions: optional(boolean({ default: false, description: 'Signs you out everywhere else' })),
+  }),
   output: object({ backupCodes: array(string()) }),
   prepare: (ctx, input) => factors.assertMayChange(ctx, input.code),
-  async run(ctx, _input, allowed) {
+  async run(ctx, input, allowed) {
     await allowed(ctx)
-    return { backupCodes: await factors.newBackupCodes(ctx, me(ctx).id) }
+    const backupCodes = await factors.newBackupCodes(ctx, me(ctx).id)
+    if (input.endOtherSessions) await sessions.endAll(ctx, me(ctx).id, ctx.actor!.sessionId)
+    return { backupCodes }
   },
 })
 

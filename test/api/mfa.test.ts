@@ -271,6 +271,11 @@ describe('second factors over REST', () => {
       expect(body.backup_codes).to.have.length(10)
       expect((await use(backupCodes[2]!)).status).to.equal(400)
       expect((await use(body.backup_codes[0])).status).to.equal(200)
+      const live = async () => (await app.db('sessions').where({ user_id: cleo.id, ended_at: null })).length
+      expect(await live()).to.be.greaterThan(1)
+      const alone = { end_other_sessions: true }
+      expect((await post('/v1/auth/mfa/backup-codes', alone, cleo.accessToken)).status).to.equal(200)
+      expect(await live(), 'others end where that is wished').to.equal(1)
       await app.db('login_attempts').delete()
     })
 

@@ -126,6 +126,29 @@ describe('one-time codes', () => {
     expect(sessions[0].payload.amr).to.deep.equal(['sms'])
   })
 
+  it('signs Noa in on the page, by the number she has proven, and nobody by another', async () => {
+    const noa = await withPhone(true)
+    const browser = new Browser(app.url)
+    const start = async () => {
+      await app.db('rate_limits').delete()
+      const login = await browser.open('/account')
+      return browser.open(/href="([^"]*\/texted)"/.exec(login.page!)![1]!)
+    }
+    const odd = await browser.submit(await start(), { phone_number: '0151 1234' })
+    expect(odd.page).to.include('with the country code')
+    const stranger = await browser.submit(odd, { phone_number: number() })
+    const sent = await browser.submit(await start(), { phone_number: noa.phone.replace('+49', '+49 (') })
+    expect(stranger.status).to.equal(sent.status)
+    const { code } = await gateway.waitFor(noa.phone)
+    expect((await browser.submit(stranger, { code })).page, 'of another number').to.include('code-error')
+    const wrong = await browser.submit(sent, { code: code === '000000' ? '000001' : '000000' })
+    expect(wrong.page).to.include('code-error')
+    const inside = await browser.submit(wrong, { code })
+    expect(inside.page, inside.url).to.include('/account/two-step')
+    const [session] = await app.db('sessions').where({ user_id: noa.id, kind: 'browser' })
+    expect(session.payload.amr).to.deep.equal(['sms'])
+  })
+
   it('texts nobody whose number was not proven, or is shared, and says nothing of it', async () => {
     const cy = await withPhone(false)
     const [di, ed] = [await withPhone(true), await withPhone(true)]

@@ -37,7 +37,7 @@ export const samples: Record<string, Record<string, unknown>> = {
     errors: { _form: 'login.error.credentials' },
   },
   'login.everything': {
-    links: { ...links, magicLink: '/magic' },
+    links: { ...links, magicLink: '/magic', texted: '/texted' },
     passkey: { begin: '/interaction/x/passkey/begin', finish: '/interaction/x/passkey' },
     providers: [
       { id: 'google', name: 'Google', href: '/social/google' },
@@ -127,6 +127,19 @@ export const samples: Record<string, Record<string, unknown>> = {
     expires: 600,
     links: {},
     errors: { code: 'field.error.code' },
+  },
+  texted: {
+    client,
+    post: '/texted',
+    links: { login: '/login' },
+    form: { phone_number: '0151' },
+    errors: { phone_number: 'account.error.phone' },
+  },
+  'texted-sent': {
+    phone: '+4915112345678',
+    post: '/texted/code',
+    expires: 600,
+    links: { login: '/login', again: '/texted', mailbox: '/dev/mailbox' },
   },
   'magic-link-open': { post: '/magic-link', token: 'abc', email: account.email },
   'magic-link-open.elsewhere': { post: '/magic-link', token: 'abc', email: account.email, elsewhere: true },

@@ -187,6 +187,18 @@ const pageByPasskey: Way['begin'] = async (world, { key }) => {
     return seen(visit, await browser.follow(await browser.request(`${at.url}/passkey`, { form })))
   }
 }
+const pageByText: Way['begin'] = async (world, { phone }) => {
+  const { gateway } = world
+  const visit = await arrive(world)
+  const { browser } = visit
+  const before = (await gateway.texts()).length
+  const ask = await browser.open(/href="([^"]*\/texted)"/.exec(visit.at.page!)![1]!)
+  const sent = await browser.submit(ask, { phone_number: phone })
+  for (let i = 0; i < 200 && (await gateway.texts()).length === before; i += 1)
+    await new Promise((r) => setTimeout(r, 30))
+  const { code } = await gateway.waitFor(phone)
+  return async () => seen(visit, await browser.submit(sent, { code }))
+}
 const pageBySocial: Way['begin'] = async (world, who) => {
   const { elsewhere } = world
   const visit = await arrive(world)
@@ -251,6 +263,7 @@ export const ways: Way[] = [
   { name: 'magic link on the page', provesMail: true, begin: pageByMail('link') },
   { name: 'mailed code on the page', provesMail: true, begin: pageByMail('code') },
   { name: 'magic link in another browser', provesMail: true, begin: pageByMail('other browser') },
+  { name: 'texted code on the page', begin: pageByText },
   { name: 'passkey on the page', strong: true, begin: pageByPasskey },
   { name: 'account elsewhere on the page', begin: pageBySocial },
   { name: 'refresh token', continues: true, begin: byRefresh },

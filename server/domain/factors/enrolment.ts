@@ -39,7 +39,9 @@ export type Waiting = Awaited<ReturnType<typeof open>>
 export async function open(ctx: Context, by: second.By) {
   const { attempt, user, policy, methods } = await second.open(ctx, by)
   if (methods.length > 0) throw fail('CONFLICT', 'This person has a second factor. Complete the sign-in with it')
-  const begun: Begun | undefined = attempt.data.enrol
+  // Sign-ins that wait since before an update noted it otherwise: they begin anew.
+  const noted = attempt.data.enrol
+  const begun: Begun | undefined = typeof noted === 'object' ? noted : undefined
   return { attempt, user, begun, choices: choices(ctx, policy, attempt.amr) }
 }
 
