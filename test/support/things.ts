@@ -96,6 +96,14 @@ const makers: [RegExp, (side: Side, path: string) => Promise<Values>][] = [
   [/^\/api\/workspaces\/:id/, async (side) => ({ id: (await workspace(side)).id })],
   [/^\/api\/organization-memberships\/user\//, async (side) => ({ userId: (await membership(side)).user })],
   [/^\/api\/organization-memberships\/:id/, async (side) => ({ id: (await membership(side)).id })],
+  [
+    /^\/api\/organizations\/:id\/roles\/:roleId/,
+    async (side) => {
+      const { id } = await organization(side)
+      const { id: roleId } = await go(side, 'POST', `/api/organizations/${id}/roles`, { name: `o-${random()}` })
+      return { id, roleId }
+    },
+  ],
   [/^\/api\/organizations\/:id/, async (side) => ({ id: (await organization(side)).id })],
   [
     /^\/api\/onboarding\/invitations/,
