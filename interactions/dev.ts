@@ -41,7 +41,7 @@ function whoIsHere(providers: Providers, koa: Handled[0], ctx: Handled[1]): Prom
 
 export const docs: PageHandler = async (koa) => {
   render(koa, 'docs', {
-    documents: ['all', 'plain', 'v1', 'sso', 'admin'].map((name) => ({
+    documents: ['v1', 'plain', 'sso', 'admin', 'all'].map((name) => ({
       name,
       url: name === 'all' ? '/openapi.json' : `/openapi/${name}.json`,
     })),

@@ -11,6 +11,7 @@ import type { Outside } from './domain/context.ts'
 import type { Tenant } from './domain/directory.ts'
 import { DEFAULT_TENANT } from './domain/ids.ts'
 import { type Failure, fail } from './kernel/errors.ts'
+import { patience } from './kernel/patience.ts'
 
 export interface Passport {
   requestId: string
@@ -139,9 +140,6 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
   }
 }
 
-/** How long (ms) the body of a request may take to come. */
-const BODY_MS = 30_000
-
 /** Cuts off who sends a body too slowly; answers how to lift that. Nothing is to be done where there is no body. */
 function hurry(req: IncomingMessage, res: ServerResponse): () => void {
   const { 'content-length': length, 'transfer-encoding': encoding } = req.headers
@@ -150,7 +148,7 @@ function hurry(req: IncomingMessage, res: ServerResponse): () => void {
     if (req.complete) return
     if (res.headersSent) req.socket.destroy()
     else req.socket.end('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n')
-  }, BODY_MS)
+  }, patience.body)
   const lift = () => clearTimeout(timer)
   req.once('end', lift)
   res.once('close', lift)

@@ -118,7 +118,12 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
       authenticate.forget(ctx)
       return result
     },
-    recall: async (ctx, use) => (ctx.actor ? idempotency.recall(ctx, use) : undefined),
+    async recall(ctx, use) {
+      const kept = ctx.actor ? await idempotency.recall(ctx, use) : undefined
+      // They were asked inside the organization when it was made; nothing is done now.
+      if (kept && ctx.inside) ctx.inside.entered = true
+      return kept
+    },
     remember: async (ctx, use, kept) => {
       if (ctx.actor && ctx.reply.cookies.length === 0) await idempotency.remember(ctx, use, kept)
     },

@@ -1,4 +1,5 @@
 /** Other identity providers people of a tenant may sign in with: presets, and rows with sealed secrets. */
+import { createPrivateKey } from 'node:crypto'
 import type { SocialConfig, SocialProvider } from '../../adapters/social.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
@@ -142,6 +143,7 @@ export async function create(ctx: Context, input: NewProvider): Promise<Provider
     }),
   }
   assertComplete(ctx, protocol, config)
+  assertKey(config, input.clientSecret)
   const id = newId()
   const [row] = await ctx
     .db('identity_providers')
@@ -181,6 +183,18 @@ function assertComplete(ctx: Context, protocol: Protocol, config: SocialConfig):
   }
 }
 
+/** With key_id (Apple) the secret is a key. VALIDATION_ERROR for what could not sign with ES256. */
+function assertKey(config: SocialConfig, secret: string | null | undefined): void {
+  if (!config.key_id || secret == null) return
+  const bad = () =>
+    fail('VALIDATION_ERROR', 'client_secret: with key_id it must be a private P-256 key in PEM (PKCS 8)')
+  try {
+    const { asymmetricKeyDetails } = createPrivateKey(secret)
+    if (asymmetricKeyDetails?.namedCurve === 'prime256v1' && secret.includes('BEGIN PRIVATE KEY')) return
+  } catch {}
+  throw bad()
+}
+
 const seal = (ctx: Context, id: string, secret: string | undefined) =>
   secret === undefined ? null : ctx.out.sealing.seal(secret, sealedAt(ctx.tenant.id, id))
 
@@ -216,6 +230,7 @@ export async function update(ctx: Context, slug: string, change: ProviderChange)
   const row = await bySlug(ctx, slug).forUpdate().first()
   if (!row) throw noProvider()
   const config = { ...row.config, ...given({ scopes: change.scopes, trust_email: change.trustEmail }) }
+  assertKey(config, change.clientSecret)
   const secret =
     change.clientSecret === undefined
       ? row.client_secret_encrypted

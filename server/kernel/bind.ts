@@ -7,6 +7,7 @@ import { type Failure, fail } from './errors.ts'
 import { assertMatch, etagOf, names } from './etag.ts'
 import { type Kept, type Use, useOf } from './idempotency.ts'
 import type { Auth, Limit, Operation } from './operation.ts'
+import { patience } from './patience.ts'
 import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
 import { type Upload, uploadOf } from './upload.ts'
 import { bodyCheck, type Check, queryCheck } from './validate.ts'
@@ -127,13 +128,11 @@ function repeat(koa: KoaContext, { status, body, etag }: Kept): void {
 export const takesQuery = ({ method, op }: Row): boolean =>
   method === 'GET' || method === 'DELETE' || op.upload !== undefined
 
-/** How long (ms) what is left of a body nobody wants is read and forgotten: a connection closed at once would take the answer along. */
-const LEAVE_MS = 10_000
-
+/** What is left of a body nobody wants is read for a while and forgotten. */
 function abandon(koa: KoaContext): void {
   if (koa.req.complete) return
   koa.req.resume()
-  const timer = setTimeout(() => koa.req.destroy(), LEAVE_MS).unref()
+  const timer = setTimeout(() => koa.req.destroy(), patience.leave).unref()
   koa.req.once('close', () => clearTimeout(timer))
 }
 

@@ -1,11 +1,9 @@
 /** Answers too long to be held: written while they are made, in no envelope, as fast as the client reads. */
 import type { Readable } from 'node:stream'
 import type { Context as KoaContext } from 'koa'
+import { patience } from './patience.ts'
 
 const described = new WeakMap<Readable, { type: string; filename?: string }>()
-
-/** How long (ms) a client may read nothing before the connection is cut. */
-const STALL_MS = 60_000
 
 /** Says as what an answer that is a stream leaves. Without, it is JSON. */
 export function download(body: Readable, type: string, filename?: string): Readable {
@@ -19,5 +17,6 @@ export function stream(koa: KoaContext, body: Readable): void {
   if (filename !== undefined) koa.attachment(filename)
   koa.body = body
   koa.type = type
-  koa.res.setTimeout(STALL_MS)
+  // Cuts the connection of who reads nothing.
+  koa.res.setTimeout(patience.download)
 }

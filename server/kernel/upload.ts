@@ -1,6 +1,7 @@
 /** Bodies that are read while they come in, however long: by type, up to a limit, never held as a whole. */
 import type { IncomingMessage } from 'node:http'
 import { Failure, fail } from './errors.ts'
+import { patience } from './patience.ts'
 
 export interface Upload {
   /** The media type it was sent as, one of those the operation takes. */
@@ -8,9 +9,6 @@ export interface Upload {
   /** The bytes as they come. PAYLOAD_TOO_LARGE past so many. */
   bytes(limit: number): AsyncGenerator<Buffer>
 }
-
-/** How long (ms) nothing may come. */
-const STALL_MS = 30_000
 
 /** The body of the request, unread. Fails with UNSUPPORTED_MEDIA_TYPE. */
 export function uploadOf(req: IncomingMessage, types: string[]): Upload {
@@ -25,7 +23,7 @@ async function* bytesOf(req: IncomingMessage, limit: number): AsyncGenerator<Buf
   const tooLarge = () => fail('PAYLOAD_TOO_LARGE', `The body is larger than ${limit} bytes`)
   if (Number(req.headers['content-length'] ?? 0) > limit) throw tooLarge()
   let size = 0
-  req.setTimeout(STALL_MS)
+  req.setTimeout(patience.upload)
   try {
     for await (const chunk of req.iterator({ destroyOnReturn: false })) {
       size += chunk.length

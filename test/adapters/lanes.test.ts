@@ -87,7 +87,8 @@ describe('connections that requests share', () => {
     }
     await aside.query('commit')
     expect((await stored()).map(({ id }) => id)).to.deep.equal([1])
-    await add(5)
+    // One that was idle when it was cut may be used once more before that is noticed.
+    while (await add(5).then(() => false, isOutage)) await new Promise((resolve) => setTimeout(resolve, 20))
     expect((await stored()).map(({ id }) => id)).to.deep.equal([1, 5])
   })
 

@@ -136,7 +136,7 @@ describe('second factors in Chromium', function () {
           const { page } = who
           const asked = await open(who)
           await signIn(who, cleo)
-          expect(await heading(who)).to.equal('Set up two-step sign-in')
+          expect(await heading(who)).to.equal('Set up a second step')
           await look(who, `mfa-enrol${mode}`)
           const secret = (await page.locator('.key').innerText()).replaceAll(' ', '')
           expect(await page.locator('a[href^="otpauth:"]').getAttribute('href')).to.include(secret)

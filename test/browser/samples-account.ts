@@ -149,6 +149,10 @@ const pages: Record<string, Record<string, unknown>> = {
       { id: id(2), name: 'Security key', synced: false, createdAt: day(1), lastUsedAt: null },
     ],
   }),
+  'passkeys.added': page('passkeys', {
+    passkeys: [{ id: id(1), name: 'Phone', synced: true, createdAt: day(1), lastUsedAt: null }],
+    done: 'passkey-added',
+  }),
   'passkeys.empty': page('passkeys', { passkeys: [], errors: { _form: 'account.error.passkey' } }),
   'passkey-add': page('passkeys', { options: { challenge: 'AAAA' } }),
   sessions: page('sessions', {

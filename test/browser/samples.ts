@@ -58,6 +58,14 @@ export const samples: Record<string, Record<string, unknown>> = {
     trustDays: 30,
     links: { back: '/login' },
   },
+  'mfa.carried': {
+    client,
+    post: '/mfa',
+    method: 'totp',
+    others: [],
+    links: { back: '/login' },
+    notice: 'mfa.notice.carried',
+  },
   'mfa.wrong': {
     client,
     post: '/mfa',
@@ -333,7 +341,7 @@ export const samples: Record<string, Record<string, unknown>> = {
   },
   demo: { issuer: 'http://localhost:3000', clientId: 'demo' },
   docs: {
-    documents: ['all', 'plain', 'v1', 'sso', 'admin'].map((name) => ({
+    documents: ['v1', 'plain', 'sso', 'admin', 'all'].map((name) => ({
       name,
       url: name === 'all' ? '/openapi.json' : `/openapi/${name}.json`,
     })),

@@ -13,10 +13,11 @@ const info = {
 export const documentOf = (surfaces: Parameters<typeof openapi>[0]) => openapi(surfaces, info)
 
 const whole = documentOf([...new Set(allRows.map(({ surface }) => surface))])
+const described = ({ row }: Bound) => whole.paths[row.path.replace(/:(\w+)/g, '{$1}')][row.method.toLowerCase()]
 /** The example of a row's body, as the document has it. */
-export const exampleFor = ({ row }: Bound): Record<string, unknown> =>
-  whole.paths[row.path.replace(/:(\w+)/g, '{$1}')][row.method.toLowerCase()].requestBody?.content['application/json']
-    ?.example ?? {}
+export const exampleFor = (bound: Bound): Record<string, unknown> =>
+  described(bound).requestBody?.content['application/json']?.example ?? {}
+export const parametersFor = (bound: Bound): { name: string; in: string }[] => described(bound).parameters
 
 const ajv = new Ajv2020({ strict: false, allErrors: true })
 addFormats.default(ajv as any)
