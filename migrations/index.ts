@@ -18,6 +18,7 @@ import * as requiredActions from './0015_required_actions.ts'
 import * as invitationPlaces from './0016_invitation_places.ts'
 import * as webhookOrganizations from './0017_webhook_organizations.ts'
 import * as lists from './0020_lists.ts'
+import * as organizationSupport from './0022_organization_support.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -38,6 +39,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0016_invitation_places': invitationPlaces,
   '0017_webhook_organizations': webhookOrganizations,
   '0020_lists': lists,
+  '0022_organization_support': organizationSupport,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -22,7 +22,7 @@ const view = ({ id, name, description, ownerId, permissions, createdAt }: own.Or
 })
 
 const organization = { id: uuid({ description: 'The organization' }) }
-const one = { ...organization, roleId: uuid() }
+const one = { ...organization, roleId: text(255, { description: 'id or name of a role of its own' }) }
 const name = text(100, { pattern: '^[^\\s/][^/]*$' })
 const rest = {
   description: optional(nullable(text(500))),

@@ -37,7 +37,7 @@ async function appOf(ctx: Context, clientKey: string): Promise<{ clientId: strin
     .db('clients as c')
     .leftJoin('client_requests as r', (on) => on.on('r.tenant_id', 'c.tenant_id').on('r.client', 'c.id'))
     .where({ 'c.tenant_id': ctx.tenant.id, 'c.client_id': clientKey, 'c.status': 'active' })
-    .first('c.client_id', ctx.db.raw('coalesce(c.organization_support, r.organization_support) as support'))
+    .first('c.client_id', 'r.organization_support as support')
   if (!row) throw fail('NOT_FOUND', 'client_key: there is no such app')
   return { clientId: row.client_id, model: row.support?.model ?? undefined }
 }

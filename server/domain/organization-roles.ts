@@ -69,12 +69,12 @@ async function assertFree(ctx: Context, name: string): Promise<void> {
 export async function update(
   ctx: Context,
   id: string,
-  roleId: string,
+  key: string,
   { permissions, ...change }: Partial<NewOrganizationRole>,
 ): Promise<OrganizationRole> {
   const bound = await managing(ctx, id)
   const own = ownOf(id)
-  const { name } = await roles.changeable(ctx, roleId, own, bound)
+  const { id: roleId, name } = await roles.changeable(ctx, key, own, bound)
   if (change.name !== undefined && change.name !== name) await assertFree(ctx, change.name)
   if (Object.values(change).some((value) => value !== undefined)) await roles.update(ctx, roleId, change, own, bound)
   if (permissions) {
@@ -87,7 +87,7 @@ export async function update(
 }
 
 /** CONFLICT while members hold it. */
-export async function remove(ctx: Context, id: string, roleId: string): Promise<void> {
+export async function remove(ctx: Context, id: string, key: string): Promise<void> {
   const bound = await managing(ctx, id)
-  await roles.remove(ctx, roleId, ownOf(id), bound)
+  await roles.remove(ctx, key, ownOf(id), bound)
 }

@@ -9,6 +9,7 @@ const snaked = new Set([
   'Organization',
   'OrganizationInput',
   'OrganizationName',
+  'OrganizationRole',
   'Membership',
   'MembershipInput',
   'Workspace',

@@ -593,6 +593,10 @@ export const served: string[] = [
 /** Ours beyond the documents: may be bound. */
 export const extensions: Record<string, Access> = {
   'POST /api/organizations/{id}/transfer': 'admin',
+  'GET /api/organizations/{id}/roles': 'user',
+  'POST /api/organizations/{id}/roles': 'admin',
+  'PUT /api/organizations/{id}/roles/{roleId}': 'admin',
+  'DELETE /api/organizations/{id}/roles/{roleId}': 'admin',
   'POST /v1/admin/imports/auth0': 'admin',
   'POST /v1/admin/imports/cognito': 'admin',
   'POST /v1/admin/imports/keycloak': 'admin',

@@ -22,6 +22,12 @@ export async function walkOrganizations(app: TestApp, ok: Ok): Promise<void> {
   await go('PUT', at, { description: null, settings: { colour: 'green' } })
   await go('GET', `${at}/stats`)
 
+  const role = await go('POST', `${at}/roles`, { name: 'Recruiter', permissions: ['members:manage'] })
+  expect(role).to.have.all.keys('id', 'name', 'description', 'own', 'permissions', 'created_at')
+  await go('GET', `${at}/roles`)
+  await go('PUT', `${at}/roles/${role.id}`, { permissions: ['workspaces:manage'] })
+  await go('DELETE', `${at}/roles/${role.id}`)
+
   const memberships = '/api/organization-memberships'
   const member = await go('POST', memberships, { user_id: person.id, org_id: made.id, role_id: 'Member' })
   expect(member).to.have.all.keys('id', 'user', 'organization', 'role', 'created_at')

@@ -100,8 +100,8 @@ const makers: [RegExp, (side: Side, path: string) => Promise<Values>][] = [
     /^\/api\/organizations\/:id\/roles\/:roleId/,
     async (side) => {
       const { id } = await organization(side)
-      const made = await go(side, 'POST', `/api/organizations/${id}/roles`, { name: `o-${random()}` })
-      return { id, roleId: made.id }
+      const { id: roleId } = await go(side, 'POST', `/api/organizations/${id}/roles`, { name: `o-${random()}` })
+      return { id, roleId }
     },
   ],
   [/^\/api\/organizations\/:id/, async (side) => ({ id: (await organization(side)).id })],
