@@ -4,8 +4,11 @@
  */
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { CsvError, type Info, type Options, type Parser, parse } from 'csv-parse'
-import { stringify } from 'csv-stringify/sync'
+import type { CsvError, Info, Options, Parser } from 'csv-parse'
+import { lazily } from './lazily.ts'
+
+const reading = lazily<typeof import('csv-parse')>('csv-parse')
+const writing = lazily<typeof import('csv-stringify/sync')>('csv-stringify/sync')
 
 const SEPARATORS = [',', ';', '\t', '|']
 /** What spreadsheets take for a formula, in full width as well; and what has our apostrophes in front of that. */
@@ -17,7 +20,7 @@ export const restore = (cell: string): string => (DEFUSED.test(cell) ? cell.slic
 
 /** Lines of CSV, each with its end. null is an empty cell. */
 export const csvLines = (rows: (string | null)[][]): string =>
-  stringify(rows.map((row) => row.map((cell) => (cell === null ? '' : defuse(cell)))))
+  writing().stringify(rows.map((row) => row.map((cell) => (cell === null ? '' : defuse(cell)))))
 
 export interface CsvRecord {
   /** Where it begins, from 1. */
@@ -49,7 +52,7 @@ export async function* readCsv(
     max_record_size: maxRecord,
     readableHighWaterMark: 500,
   }
-  const parser = parse(options)
+  const parser = reading().parse(options)
   const fed = pipeline(Readable.from(joined(first, text)), parser)
   fed.catch(() => {})
   const records = recordsOf(parser)
@@ -62,7 +65,7 @@ export async function* readCsv(
     }
     await fed
   } catch (error) {
-    if (!(error instanceof CsvError)) throw error
+    if (!(error instanceof reading().CsvError)) throw error
     const { lines } = error as { lines?: number }
     throw new CsvFault(`line ${lines ?? 1}: ${reasonOf(error)}`)
   } finally {

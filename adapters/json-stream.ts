@@ -1,5 +1,8 @@
 /** JSON too long to be held, by @streamparser/json: the items of one list as they come, and what stands beside the list. */
-import { JSONParser } from '@streamparser/json'
+import type { JSONParser } from '@streamparser/json'
+import { lazily } from './lazily.ts'
+
+const streamparser = lazily<typeof import('@streamparser/json')>('@streamparser/json')
 
 export class JsonFault extends Error {
   override name = 'JsonFault'
@@ -40,7 +43,7 @@ interface State {
 }
 
 function parserOf({ list, onBeside }: Layout, state: State): JSONParser {
-  const parser = new JSONParser({ paths: list === undefined ? ['$.*'] : ['$.*', `$.${list}.*`] })
+  const parser = new (streamparser().JSONParser)({ paths: list === undefined ? ['$.*'] : ['$.*', `$.${list}.*`] })
   let count = 0
   const wanted = list === undefined ? 'a list' : 'an object'
   const refuse = (message: string) => {

@@ -1,18 +1,19 @@
 /** Time-based one-time passwords (RFC 6238) by otplib: SHA-1, six digits, 30 seconds, as all authenticator apps take them. */
-import { createGuardrails, generateSecret, generateURI, verifySync } from 'otplib'
+import { lazily } from './lazily.ts'
+
+const otplib = lazily<typeof import('otplib')>('otplib')
 
 const PERIOD = 30
 const CODE = /^\d{6}$/
 /** Bytes of a secret. RFC 4226 asks for 16, but many an app was given 10, and people bring theirs along. */
 const LIMITS = { MIN_SECRET_BYTES: 10, MAX_SECRET_BYTES: 64 }
-const guardrails = createGuardrails(LIMITS)
 
 /** 160 random bits in Base32. */
-export const newTotpSecret = (): string => generateSecret({ length: 20 })
+export const newTotpSecret = (): string => otplib().generateSecret({ length: 20 })
 
 /** The address an authenticator app reads from a QR code. */
 export const totpUri = ({ secret, issuer, account }: { secret: string; issuer: string; account: string }): string =>
-  generateURI({ secret, issuer: issuer.replaceAll(':', ' ').trim() || 'Gatehouse', label: account })
+  otplib().generateURI({ secret, issuer: issuer.replaceAll(':', ' ').trim() || 'Gatehouse', label: account })
 
 /**
  * The time step whose code this is: now, or one neighbour (RFC 6238 section 5.2), later than `after`; compared in
@@ -26,12 +27,12 @@ export function totpStep(
   if (!CODE.test(code)) return undefined
   const newest = Math.floor(at / PERIOD) + 1
   if (after !== undefined && after >= newest) return undefined
-  const result = verifySync({
+  const result = otplib().verifySync({
     secret,
     token: code,
     epoch: at,
     epochTolerance: PERIOD,
-    guardrails,
+    guardrails: otplib().createGuardrails(LIMITS),
     ...(after !== undefined && { afterTimeStep: after }),
   })
   return result.valid ? Math.floor(((result as { epoch: number }).epoch ?? at) / PERIOD) : undefined

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * What an app's developer does on the command line, by sso-api: `npm run sso-client -- init | status | link-ui | generate-ui | setup`.
  * Talks to a running Gatehouse: --server or GATEHOUSE_URL (an issuer, such as https://id.example.com/t/acme). What it knows

@@ -3,9 +3,9 @@
  * bounded depth), patterns in RE2 so that none takes exponential time, and one keyword of ours, `access`: who of the
  * person themselves may see and change it.
  */
-import { createRequire } from 'node:module'
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
+import { lazily } from '../../adapters/lazily.ts'
 
 /** write: the person sees and changes it (default); read: sees it; admin: neither. Administrators always do both. */
 type Access = 'write' | 'read' | 'admin'
@@ -75,11 +75,9 @@ const top = {
 }
 
 // Linear time, whatever the pattern and the value; it has no look-around and no back-references, and says so.
-const require = createRequire(import.meta.url)
+const re2js = lazily<typeof import('re2js')>('re2js')
 const re2 = (pattern: string) => {
-  // Loaded with the first pattern: an idle process is smaller without.
-  const { RE2JS } = require('re2js') as typeof import('re2js')
-  const compiled = RE2JS.compile(pattern)
+  const compiled = re2js().RE2JS.compile(pattern)
   return { test: (value: string) => compiled.matcher(value).find() }
 }
 const ajv = () => {

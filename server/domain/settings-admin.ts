@@ -22,7 +22,6 @@ export interface SettingView {
 const ajv = new Ajv({ allErrors: false, strict: false })
 addFormats.default(ajv)
 ajv.addKeyword('secret')
-const checks = new Map(Object.entries(definitions).map(([key, { schema }]) => [key, ajv.compile(schema)]))
 const MASK = '********'
 
 export const settingKeys = Object.keys(definitions) as SettingKey[]
@@ -107,7 +106,8 @@ export async function change(ctx: Context, wanted: Record<string, unknown>): Pro
 
 function problem(key: string, value: unknown): { field: string; message: string }[] {
   if (!isKey(key)) throw fail('NOT_FOUND', `No such setting: ${key}`)
-  const check = checks.get(key)!
+  // Compiled at the first use, and kept by ajv.
+  const check = ajv.compile(definitions[key].schema)
   if (value === null) return []
   if (check(value)) {
     const message = closer[key]?.(value)

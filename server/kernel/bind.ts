@@ -194,7 +194,8 @@ function setLimitHeaders(koa: KoaContext, { name, seconds }: Limit, state: Limit
   koa.set('X-RateLimit-Limit', String(state.limit))
   koa.set('X-RateLimit-Remaining', String(state.remaining))
   koa.set('X-RateLimit-Reset', String(state.reset))
-  const wait = Math.max(0, state.reset - Math.floor(Date.now() / 1000))
+  // The second in which it ends is rounded up.
+  const wait = Math.min(seconds, Math.max(0, state.reset - Math.floor(Date.now() / 1000)))
   koa.set('RateLimit-Policy', `"${name}";q=${state.limit};w=${seconds}`)
   koa.set('RateLimit', `"${name}";r=${state.remaining};t=${wait}`)
   if (state.ok) return

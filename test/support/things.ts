@@ -96,6 +96,14 @@ const makers: [RegExp, (side: Side, path: string) => Promise<Values>][] = [
   [/^\/api\/workspaces\/:id/, async (side) => ({ id: (await workspace(side)).id })],
   [/^\/api\/organization-memberships\/user\//, async (side) => ({ userId: (await membership(side)).user })],
   [/^\/api\/organization-memberships\/:id/, async (side) => ({ id: (await membership(side)).id })],
+  [
+    /^\/api\/organizations\/:id\/roles\/:roleId/,
+    async (side) => {
+      const { id } = await organization(side)
+      const made = await go(side, 'POST', `/api/organizations/${id}/roles`, { name: `o-${random()}` })
+      return { id, roleId: made.id }
+    },
+  ],
   [/^\/api\/organizations\/:id/, async (side) => ({ id: (await organization(side)).id })],
   [
     /^\/api\/onboarding\/invitations/,
@@ -260,5 +268,9 @@ export const thingsOf = (side: Side, path: string): Promise<Values> => {
   return make(side, path)
 }
 
+/** The path with its parameters; one that has no value is the test's fault. */
 export const filled = (path: string, values: Values): string =>
-  path.replace(/:(\w+)/g, (_, name: string) => values[name] ?? `missing-${name}`)
+  path.replace(/:(\w+)/g, (_, name: string) => {
+    if (values[name] === undefined) throw new Error(`${path}: no value for ${name}`)
+    return values[name]
+  })
