@@ -5,6 +5,7 @@ import { acrOf, noteSignIn, type Proof } from '../server/domain/attempts.ts'
 import type { Context } from '../server/domain/context.ts'
 import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
+import * as sessions from '../server/domain/sessions.ts'
 import { cookieNames } from '../server/oidc/provider.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { keepDevice } from './device-cookie.ts'
@@ -29,9 +30,9 @@ export async function openHere(
     also: [...also, noteSignIn(user), ...devices.recognise(ctx, user)],
   })
   await units.run(unit, async () => {
-    // Never the session that was here: whoever knew its cookie must not be signed in with it.
+    // Never the session that was here: whoever knew its cookie must not be signed in with it. Its apps are told.
     const before = await provider.Session.get(koa)
-    if (before.accountId) await before.destroy()
+    if (before.accountId) await sessions.endIfLive(ctx, before.accountId, before.uid)
     const session = new provider.Session()
     session.loginAccount({ accountId: user.id, amr, acr: acrOf(amr) })
     await session.save(ctx.tenant.settings.session_lifetime)

@@ -60,6 +60,10 @@ export async function end(ctx: Context, userId: string, sessionId: string): Prom
   if (ended.length === 0) throw fail('NOT_FOUND', 'No such session')
 }
 
+/** The same of one that may be over already. */
+export const endIfLive = async (ctx: Context, userId: string, sessionId: string): Promise<void> =>
+  void (await endWhere(ctx, { id: sessionId, user_id: userId }))
+
 /** Ends all sessions of the person but one; answers how many. */
 export async function endAll(ctx: Context, userId: string, exceptSession?: string): Promise<number> {
   const ended = await endWhere(ctx, { user_id: userId }, exceptSession)

@@ -86,6 +86,18 @@ describe('back-channel logout', () => {
     await told(async ({ ada }) => ended(await app.call('POST', `/v1/users/${ada.id}/lock`, { token, body: {} })))
   })
 
+  it('by a mailed link that signs somebody else in in the same browser', async () => {
+    const bob = await app.person()
+    const { count } = await told(async ({ browser }) => {
+      await app.call('POST', '/v1/auth/magic-link/send', { body: { email: bob.email }, headers: from() })
+      const { link } = await app.smtp.waitFor(bob.email, /magic-link\?token=/)
+      await browser.submit(await browser.open(link('magic-link')), {})
+      expect((await browser.open('/account')).page).to.include('/account/two-step')
+      expect(await app.db('sessions').where({ user_id: bob.id, kind: 'browser', ended_at: null })).to.have.length(1)
+    })
+    expect(await count()).to.equal(1)
+  })
+
   it('by the end-session endpoint', async () => {
     const { count } = await told(async ({ rp, browser, idToken }) => {
       const url = client.buildEndSessionUrl(rp.config, {
