@@ -54,6 +54,20 @@ describe('pushed authorization requests (RFC 9126)', () => {
     expect(again.left?.searchParams.get('code') ?? null).to.equal(null)
   })
 
+  it('lead to one code, however many use one at once', async () => {
+    const browser = new Browser(app.url)
+    const { challenge } = verifierOf()
+    const { body } = await post(app, '/oauth/par', request(challenge), { client })
+    const at = (uri: string) =>
+      `${app.url}/oauth/authorize?${new URLSearchParams({ client_id: client.clientId, request_uri: uri })}`
+    await browser.submit(await browser.open(at(body.request_uri)), { email: ada.email, password: ada.password })
+    const second = await post(app, '/oauth/par', request(challenge), { client })
+    const answers = await Promise.all(Array.from({ length: 50 }, () => browser.request(at(second.body.request_uri))))
+    const codes = answers.filter((answer) => answer.headers.get('location')?.includes('code='))
+    expect(codes).to.have.length(1)
+    for (const { status } of answers) expect(status).to.be.below(500)
+  })
+
   it('are demanded of a client that registered so', async () => {
     const { left } = await new Browser(app.url).open(
       `${app.url}/oauth/authorize?${new URLSearchParams(request(verifierOf().challenge))}`,

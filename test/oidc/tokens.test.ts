@@ -356,6 +356,11 @@ describe('tokens', () => {
       headers: { authorization: `DPoP ${token}`, dpop: await proof('GET', '/oauth/userinfo', token) },
     })
     expect(info.status).to.equal(200)
+    const once = { authorization: `DPoP ${token}`, dpop: await proof('GET', '/oauth/userinfo', token) }
+    const ask = () => fetch(`${app.url}/oauth/userinfo`, { headers: once })
+    const fifty = await Promise.all(Array.from({ length: 50 }, ask))
+    expect(fifty.filter(({ status }) => status === 200)).to.have.length(1)
+    expect(fifty.filter(({ status }) => status === 401)).to.have.length(49)
     const refresh = (headers: Record<string, string>) =>
       post(
         app,
