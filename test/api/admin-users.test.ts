@@ -199,6 +199,40 @@ describe('administration of users', () => {
     expectProblem(await app.call('GET', `/v1/users?cursor=${page.next_cursor}&sort=email`, { token }), 400)
   })
 
+  it('finds the few whom two large groups have in common, and estimates what it does not count', async () => {
+    const token = anna.accessToken
+    const [{ id: roleId }] = (
+      await app.db.raw(`insert into roles (tenant_id, id, name) values (?, gen_random_uuid(), 'crowd') returning id`, [
+        DEFAULT_TENANT,
+      ])
+    ).rows
+    // Every other person has the role; of the names in the second half but every thousandth.
+    await app.db.raw(
+      `with made as (
+         insert into users (tenant_id, id, email, email_key, given_name, created_at)
+         select ?, gen_random_uuid(), 'crowd' || n || '@example.com', 'crowd' || n || '@example.com',
+           case when n % 1000 = 0 or n % 2 = 1 then 'Quorum' else 'Quota' end, now() - n * interval '1 second'
+         from generate_series(1, 14000) n returning id, email)
+       insert into user_roles (tenant_id, user_id, role_id)
+       select ?, id, ? from made where substring(email from '\\d+')::int % 2 = 0`,
+      [DEFAULT_TENANT, DEFAULT_TENANT, roleId],
+    )
+    await app.db.raw('analyze users, user_roles')
+    for (const sort of ['created_at', '-created_at', 'email']) {
+      const { body } = await app.call('GET', `/v1/users?q=quorum&role=crowd&sort=${sort}&limit=10`, { token })
+      expect(body, sort).to.include({ count: 10, total: 14, total_estimated: false })
+      const rest = await app.call('GET', `/v1/users?q=quorum&role=crowd&sort=${sort}&cursor=${body.next_cursor}`, {
+        token,
+      })
+      expect(rest.body, sort).to.include({ count: 4, total: 14 }).and.not.have.property('next_cursor')
+    }
+    const many = (await app.call('GET', '/v1/users?q=quo&role=crowd&limit=5', { token })).body
+    expect(many).to.include({ count: 5, total_estimated: true })
+    expect(many.total).to.be.within(3000, 15_000)
+    await app.db('user_roles').where({ role_id: roleId }).delete()
+    await app.db('users').whereLike('email', 'crowd%').delete()
+  })
+
   it('keeps tenants apart: a person of another one is not there; only super administrators of the default one cross', async () => {
     for (const path of [`/v1/users/${acme.boss.id}`, `/users/${acme.boss.id}/roles`, `${realm}/users/${acme.boss.id}`])
       expect((await app.call('GET', path, { token: root })).status, path).to.equal(404)
