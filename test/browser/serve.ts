@@ -57,7 +57,9 @@ export async function serveSamples(brandings: Record<string, Branding> = {}) {
     const brand = brandings[String(ctx.query.brand)]
     if (brand) ctx.state.page.branding = brand
     if (ctx.query.ui_locales) ctx.state.page.uiLocales = String(ctx.query.ui_locales)
-    if (ctx.path.startsWith('/openapi')) {
+    // The answers below are no pages of ours, and a browser asks for a picture of theirs.
+    if (ctx.path === '/favicon.ico') ctx.status = 204
+    else if (ctx.path.startsWith('/openapi')) {
       ctx.body = openapi
     } else if (ctx.method === 'POST') {
       const chunks: Buffer[] = []
