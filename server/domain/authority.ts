@@ -14,6 +14,18 @@ export async function permissionsOf(ctx: Pick<Context, 'db' | 'tenant'>, roleIds
   return rows[0].names
 }
 
+/** The same of each role by itself, by its id. */
+export async function permissionsOfEach(
+  ctx: Pick<Context, 'db' | 'tenant'>,
+  roleIds: string[],
+): Promise<Map<string, string[]>> {
+  const { rows } = await ctx.db.raw(
+    'select id, effective_permissions(?, array[id]) as names from unnest(?::uuid[]) as id',
+    [ctx.tenant.id, roleIds],
+  )
+  return new Map(rows.map(({ id, names }: { id: string; names: string[] }) => [id, names]))
+}
+
 /**
  * ACCESS_DENIED unless the caller holds all of these permissions. The tenant's own permissions, which mean nothing to
  * us, may be handed out by whoever may define them.

@@ -3,7 +3,7 @@
  * roles that all organizations have.
  */
 import { fail } from '../kernel/errors.ts'
-import { permissionsOf } from './authority.ts'
+import { permissionsOf, permissionsOfEach } from './authority.ts'
 import type { Context } from './context.ts'
 import { NIL } from './ids.ts'
 import { assertWithin } from './memberships/giving.ts'
@@ -29,9 +29,11 @@ export async function list(
 ): Promise<{ items: OrganizationRole[]; total: number }> {
   await organizations.enter(ctx, id)
   const { items, total } = await roles.list(ctx, page, { scopes: ['organization'], owner: [id, NIL] })
-  const withAll: OrganizationRole[] = []
-  for (const item of items) withAll.push(await whole(ctx, item))
-  return { items: withAll, total }
+  const names = await permissionsOfEach(
+    ctx,
+    items.map((item) => item.id),
+  )
+  return { items: items.map((item) => ({ ...item, permissions: names.get(item.id)! })), total }
 }
 
 /** Locks the organization: what the caller holds there, and how many roles it has, stays so until the transaction ends. */
