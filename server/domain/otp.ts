@@ -50,8 +50,7 @@ export async function prepareSend(ctx: Context, input: Target): Promise<To> {
   // A number lets people in and is a factor: whoever adds one has signed in a moment ago.
   if (ownUser(ctx)) await assertRecent(ctx)
   if (!ctx.out.texter.available) throw fail('UNAVAILABLE', 'Text messages are not set up here', { retryAfter: 3600 })
-  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:otp-to:${to.address}`, magicLinks.SEND_LIMIT)
-  if (!state.ok) throw fail('RATE_LIMITED', 'Too many texts to this number', { retryAfter: state.retryAfter })
+  await magicLinks.countText(ctx, to.address)
   return to
 }
 

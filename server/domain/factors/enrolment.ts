@@ -7,7 +7,7 @@ import * as attempts from '../attempts.ts'
 import type { Context } from '../context.ts'
 import * as factors from '../factors.ts'
 import { AMR, type Factor, type Policy } from '../login-policy.ts'
-import { SEND_LIMIT } from '../magic-links.ts'
+import { countText } from '../magic-links.ts'
 import * as passkeys from '../passkeys.ts'
 import * as sessions from '../sessions.ts'
 import * as users from '../users.ts'
@@ -63,8 +63,7 @@ export async function plan(ctx: Context, by: second.By, wish: Wish): Promise<Pla
     throw fail('VALIDATION_ERROR', 'This factor cannot be set up now', { details: { methods: found.choices } })
   if (method !== 'sms') return { ...found, method, phone: undefined }
   const phone = numberOf(found.user, wish.phoneNumber)
-  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:otp-to:${phone}`, SEND_LIMIT)
-  if (!state.ok) throw fail('RATE_LIMITED', 'Too many texts to this number', { retryAfter: state.retryAfter })
+  await countText(ctx, phone)
   return { ...found, method, phone }
 }
 
