@@ -309,7 +309,11 @@ describe('organizations', () => {
     const may = () => call(mia, 'GET', `/organization-memberships?org_id=${acme.id}`)
     await eventually(async () => expect((await may()).status).to.equal(200))
     expect((await call(mia, 'POST', at, { name: 'More' })).status, 'who manages members makes no roles').to.equal(403)
-    const names = (await call(mia, 'GET', at)).body.data.map((role: any) => role.name)
+    const listed: any[] = (await call(mia, 'GET', at)).body.data
+    const allows = Object.fromEntries(listed.map((role) => [role.name, role.permissions]))
+    expect(allows).to.deep.include({ Recruiter: recruiter.permissions, Boss: boss.permissions })
+    expect(allows.Owner).to.include('organization:delete')
+    const names = listed.map((role) => role.name)
     expect(names).to.include.members(['Boss', 'Recruiter', 'Owner', 'Member'])
     const changed = await call(adam, 'PUT', `${at}/${id}`, { name: 'Greeter', permissions: [] })
     expect(changed.body.data).to.deep.include({ name: 'Greeter', permissions: [] })
