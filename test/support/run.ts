@@ -1,23 +1,24 @@
 /**
  * `npm test`: a mocha process for each folder below test/, two at a time but for those that measure, all on one PostgreSQL
  * (TEST_DATABASE_URL, else an embedded one for this run). Arguments choose: `npm test -- test/oidc test/adapters/http.test.ts`.
+ * A few files with failures run once more, alone: what passes then is counted as passed and named at the end as unsteady.
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { cpus } from 'node:os'
-import { join, normalize, relative, resolve, sep } from 'node:path'
+import { isAbsolute, join, normalize, relative, resolve, sep } from 'node:path'
+import type { Outcome } from './mocha.ts'
 import { temporaryServer } from './postgres.ts'
 
-interface Counts {
-  passed: number
-  failed: number
-  skipped: number
-}
+/** By file. */
+type Outcomes = Record<string, Outcome>
 
 const root = resolve(import.meta.dirname, '../..')
 const FOLDER_MINUTES = 20
 /** They measure time or memory, or kill servers: nothing else may run meanwhile. */
 const ALONE = ['test/adapters', 'test/start', 'test/api/enumeration.test.ts']
+/** More files than these have a common reason, which a second run would not take away. */
+const MOST_AGAIN = 3
 /** The largest folder is two processes. */
 const HALVED = 'test/api'
 
@@ -32,27 +33,37 @@ process.once('SIGINT', () => process.kill(process.pid, 'SIGTERM'))
 process.once('SIGTERM', () => void finish(130))
 
 const running = new Set<ChildProcess>()
-const total: Counts = { passed: 0, failed: 0, skipped: 0 }
+const outcomes: Outcomes = {}
 const started = Date.now()
 const together = groups.filter(({ alone }) => !alone)
 await Promise.all(Array.from({ length: 2 }, () => work(together)))
 await work(groups.filter(({ alone }) => alone))
+await tryAgain()
 console.log(`\n${groups.length} groups in ${Math.round((Date.now() - started) / 1000)} s on ${cpus().length} cores`)
-await finish(total.failed > 0 ? 1 : 0)
+await finish()
 
 async function work(waiting: Group[]): Promise<void> {
-  for (let group = waiting.shift(); group; group = waiting.shift()) {
-    const counts = await runGroup(group)
-    for (const key of ['passed', 'failed', 'skipped'] as const) total[key] += counts[key]
-  }
+  for (let group = waiting.shift(); group; group = waiting.shift()) Object.assign(outcomes, await runGroup(group))
 }
 
-async function finish(code: number): Promise<never> {
+async function tryAgain(): Promise<void> {
+  const files = Object.keys(outcomes).filter((name) => outcomes[name]!.failed > 0)
+  if (files.length === 0 || files.length > MOST_AGAIN || files.some((name) => !isAbsolute(name))) return
+  const first = files.flatMap((file) => outcomes[file]!.failures)
+  await work(files.map((file) => ({ name: `${relative(root, file)}, again`, files: [file], alone: true })))
+  const second = new Set(files.flatMap((file) => outcomes[file]!.failures).map(({ test }) => test))
+  for (const { test, reason } of first) if (!second.has(test)) console.log(`unsteady: ${test}: ${reason}`)
+}
+
+async function finish(interrupted?: number): Promise<never> {
   for (const child of running) child.kill('SIGKILL')
   await server?.stop()
   server?.remove()
-  console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
-  process.exit(code)
+  const all = Object.values(outcomes)
+  for (const { test, reason } of all.flatMap(({ failures }) => failures)) console.log(`failed: ${test}: ${reason}`)
+  const sum = (key: 'passed' | 'failed' | 'skipped') => all.reduce((total, outcome) => total + outcome[key], 0)
+  console.log(`${sum('passed')} passed, ${sum('failed')} failed, ${sum('skipped')} skipped`)
+  process.exit(interrupted ?? (sum('failed') > 0 ? 1 : 0))
 }
 
 /** The test files below the given paths; all without any. */
@@ -88,7 +99,7 @@ function groupsOf(files: string[]): Group[] {
 }
 
 /** What runs beside others is shown when it is done. */
-function runGroup({ name, files, alone }: Group): Promise<Counts> {
+function runGroup({ name, files, alone }: Group): Promise<Outcomes> {
   return new Promise((done) => {
     const env = { ...process.env, NODE_ENV: 'test', TEST_DATABASE_URL: url }
     const child = fork(join(import.meta.dirname, 'mocha.ts'), files, { cwd: root, env, silent: !alone })
@@ -96,18 +107,18 @@ function runGroup({ name, files, alone }: Group): Promise<Counts> {
     const said: Buffer[] = []
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (piece: Buffer) => said.push(piece))
     if (alone) console.log(`\n── ${name}`)
-    let counts: Counts | undefined
+    let result: Outcomes | undefined
     const watchdog = setTimeout(() => {
       console.error(`  ${name}: stopped after ${FOLDER_MINUTES} minutes`)
       child.kill('SIGKILL')
     }, FOLDER_MINUTES * 60_000)
-    child.on('message', (message) => (counts = message as Counts))
+    child.on('message', (message) => (result = message as Outcomes))
     child.on('close', (code, signal) => {
       clearTimeout(watchdog)
       running.delete(child)
       if (!alone) process.stdout.write(`\n── ${name}\n${Buffer.concat(said)}`)
-      if (!counts) console.error(`  the test process ended with ${signal ?? code} before it could report`)
-      done(counts ?? { passed: 0, failed: 1, skipped: 0 })
+      const reason = `the test process ended with ${signal ?? code} before it could report`
+      done(result ?? { [name]: { passed: 0, failed: 1, skipped: 0, failures: [{ test: name, reason }] } })
     })
   })
 }
