@@ -39,13 +39,26 @@ export interface Doors {
   refuse(req: IncomingMessage, res: ServerResponse, failure: Failure): Promise<void>
 }
 
+const READ = ['GET', 'HEAD']
+const POST = ['POST']
+const BOTH = ['GET', 'HEAD', 'POST']
 /** Paths of the OpenID provider with their methods; OPTIONS goes to it for CORS. */
-const OAUTH: [RegExp, string[]][] = [
-  [/^\/oauth\/(authorize|logout|userinfo)$/, ['GET', 'HEAD', 'POST']],
-  [/^\/oauth\/(authorize\/[\w-]+|logout\/success|jwks)$/, ['GET', 'HEAD']],
-  [/^\/oauth\/(token|introspect|revoke|par|logout\/confirm)$/, ['POST']],
-  [/^\/\.well-known\/(openid-configuration|oauth-authorization-server)$/, ['GET', 'HEAD']],
-]
+const OAUTH = new Map([
+  ['/oauth/authorize', BOTH],
+  ['/oauth/logout', BOTH],
+  ['/oauth/userinfo', BOTH],
+  ['/oauth/authorize/:uid', READ],
+  ['/oauth/logout/success', READ],
+  ['/oauth/jwks', READ],
+  ['/oauth/token', POST],
+  ['/oauth/introspect', POST],
+  ['/oauth/revoke', POST],
+  ['/oauth/par', POST],
+  ['/oauth/logout/confirm', POST],
+  ['/.well-known/openid-configuration', READ],
+  ['/.well-known/oauth-authorization-server', READ],
+])
+const RESUME = /^(\/oauth\/authorize)\/[\w-]+$/
 const FORWARDING = ['x-forwarded-host', 'forwarded', 'x-forwarded-port']
 const REQUEST_ID = /^[\w.:-]{1,100}$/
 
@@ -121,17 +134,15 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
       if (tenant.status !== 'active')
         return await doors.refuse(req, res, fail('TENANT_SUSPENDED', 'This tenant is suspended'))
       const path = pathOf(req.url!)
-      const oauth = OAUTH.find(([pattern]) => pattern.test(path))
-      if (oauth) {
-        const [, methods] = oauth
+      const route = OAUTH.has(path) ? path : path.replace(RESUME, '$1/:uid')
+      const methods = OAUTH.get(route)
+      if (methods) {
         if (!methods.includes(req.method!) && req.method !== 'OPTIONS') {
           res.setHeader('Allow', methods.join(', '))
           return problem(res, 405, 'METHOD_NOT_ALLOWED', `This path has no ${req.method}`, requestId)
         }
-        Object.assign(req.gatehouse, {
-          surface: 'oauth',
-          route: path.replace(/(authorize)\/.*/, '$1/:uid'),
-        })
+        req.gatehouse.surface = 'oauth'
+        req.gatehouse.route = route
         await doors.provider(tenant)(req, res)
       } else await doors.app(req, res)
     } catch (error) {
@@ -187,11 +198,13 @@ async function mountedTenant(directory: Outside['directory'], slug: string): Pro
 function clientAddress(req: IncomingMessage, hops: number): string {
   const direct = (req.socket.remoteAddress ?? '127.0.0.1').replace(/^::ffff:/, '').replace(/%.*$/, '')
   if (hops === 0) return direct
-  const forwarded = String(req.headers['x-forwarded-for'] ?? '')
+  const forwarded = req.headers['x-forwarded-for']
+  if (forwarded === undefined) return direct
+  const passed = String(forwarded)
     .split(',')
     .map((s) => s.trim())
     .filter(Boolean)
-  const seen = forwarded.at(-hops) ?? forwarded[0] ?? direct
+  const seen = passed.at(-hops) ?? passed[0] ?? direct
   const address = seen.replace(/^::ffff:/, '')
   return isIP(address) && !address.includes('%') ? address : direct
 }

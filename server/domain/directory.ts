@@ -129,9 +129,11 @@ export function createDirectory(options: {
   const cached = <T>(map: Map<string, Promise<T>>, max: number, key: string, load: () => Promise<T>): Promise<T> => {
     const known = map.get(key)
     if (known) {
-      // The end of the map is what was used last.
-      map.delete(key)
-      map.set(key, known)
+      // The end of the map is what was used last. Which is first matters only once something has to go.
+      if (map.size > max / 2) {
+        map.delete(key)
+        map.set(key, known)
+      }
       return known
     }
     const loading = load().then(

@@ -109,7 +109,8 @@ async function inUnit(
     db: out.db,
     ip,
     userAgent,
-    placeOf: devices.placeOf(out, { ip, userAgent, deviceToken: devices.deviceToken(out, tenant, ctx.req) }),
+    placeOf: (userId) =>
+      devices.placeOf(out, { ip, userAgent, deviceToken: devices.deviceToken(out, tenant, ctx.req) })(userId),
     clientId: ctx.querystring && typeof ctx.query.client_id === 'string' ? ctx.query.client_id : undefined,
   })
   if (ctx.method === 'POST' && POSTED.has(ctx.path)) return asGet(tenant, ctx)

@@ -29,9 +29,11 @@ export function createProviders(out: Outside, pages: ProviderPages): Providers {
     of(tenant) {
       const known = made.get(tenant.id)
       if (known?.tenant === tenant) {
-        // The end of the map is what was used last.
-        made.delete(tenant.id)
-        made.set(tenant.id, known)
+        // The end of the map is what was used last. Which is first matters only once something has to go.
+        if (made.size > MAX / 2) {
+          made.delete(tenant.id)
+          made.set(tenant.id, known)
+        }
         return known
       }
       const provider = createProvider(out, tenant, pages)
