@@ -87,6 +87,14 @@ describe('layers', () => {
     expect(broken(bad)).to.deep.equal([])
   })
 
+  it('libraries that come late come by lazily', () => {
+    const others = files.filter((file) => {
+      const text = readFileSync(join(root, file), 'utf8')
+      return /\bcreateRequire\b/.test(text) || /(?<!typeof )\bimport\('[^.]/.test(text)
+    })
+    expect(others).to.deep.equal(['adapters/lazily.ts', 'server/oidc/provider.ts'])
+  })
+
   it('only configuration reads the environment; the entry points hand it over whole', () => {
     const readers = files.filter((file) => /process\.env\b/.test(readFileSync(join(root, file), 'utf8')))
     const entries = ['server/main.ts', 'server/migrate.ts', 'server/audit-verify.ts']
