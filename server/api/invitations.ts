@@ -1,5 +1,5 @@
 /** Inviting people, and accepting. */
-import { settle } from '../domain/attempts.ts'
+import { settle } from '../domain/sign-in.ts'
 import { type Context, operation } from '../domain/context.ts'
 import * as accepting from '../domain/invitations/accept.ts'
 import * as invitations from '../domain/invitations.ts'

@@ -3,7 +3,7 @@
  * never as somebody with more rights, never able to change how the person signs in; and the person is told.
  */
 import { fail } from '../kernel/errors.ts'
-import { person } from './attempts.ts'
+import { person } from './proofs.ts'
 import { assertMayManage } from './authority.ts'
 import type { Context, TokenSet } from './context.ts'
 import * as sessions from './sessions.ts'

@@ -87,6 +87,20 @@ describe('layers', () => {
     expect(broken(bad)).to.deep.equal([])
   })
 
+  it('no files import each other in a circle', () => {
+    const values = imports.filter(({ typeOnly }) => !typeOnly)
+    const importsAny = (file: string, of: string[]) =>
+      values.some((one) => one.file === file && of.includes(one.target))
+    const importedByAny = (file: string, of: string[]) =>
+      values.some((one) => one.target === file && of.includes(one.file))
+    let left = files
+    for (let before = left.length + 1; left.length < before; ) {
+      before = left.length
+      left = left.filter((file) => importsAny(file, left)).filter((file) => importedByAny(file, left))
+    }
+    expect(left).to.deep.equal([])
+  })
+
   it('libraries that come late come by lazily', () => {
     const others = files.filter((file) => {
       const text = readFileSync(join(root, file), 'utf8')

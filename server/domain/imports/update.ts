@@ -7,9 +7,9 @@ import { assertHolds } from '../authority.ts'
 import type { Context } from '../context.ts'
 import { type ManagedRow, setEnabled } from '../user-admin.ts'
 import { MAX_ATTRIBUTES } from '../users.ts'
-import { messageOf, refuse, type Work } from './batch.ts'
 import { join, refuseBound } from './memberships.ts'
 import { PROFILE } from './rows.ts'
+import { messageOf, refuse, type Work } from './work.ts'
 
 export type Existing = ManagedRow & { email_key: string }
 

@@ -3,7 +3,7 @@
  * address is the invited one. What is offered must still be there, and who offered it must still be one who may.
  */
 import { type Failure, fail } from '../../kernel/errors.ts'
-import { type Person, type Proof, person } from '../attempts.ts'
+import { type Person, type Proof, person } from '../proofs.ts'
 import type { Context, UserRow } from '../context.ts'
 import { about, all, columns, type InvitationRow, masked, open } from '../invitations.ts'
 import { allowsMethod, policyAt } from '../login-policy.ts'
