@@ -8,7 +8,7 @@ import type { Context } from 'mocha'
 import * as client from 'openid-client'
 import type { Browser, BrowserContextOptions, Page, Response } from 'playwright-core'
 import type { TestApp } from '../support/app.ts'
-import { type RelyingParty, relyingParty } from '../support/rp.ts'
+import { authorizationRequest, type RelyingParty, type Request, relyingParty } from '../support/rp.ts'
 import { chromiumFor } from './chromium.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -177,33 +177,9 @@ export const registered = (app: TestApp, third: ThirdParty, fields: object = {})
     ...fields,
   })
 
-export interface Request {
-  href: string
-  verifier: string
-  state: string
-  nonce: string
-}
-
-/** An authorization request with PKCE, state and nonce. */
-export async function request(
-  rp: RelyingParty,
-  third: ThirdParty,
-  extra: Record<string, string> = {},
-): Promise<Request> {
-  const verifier = client.randomPKCECodeVerifier()
-  const state = client.randomState()
-  const nonce = client.randomNonce()
-  const url = client.buildAuthorizationUrl(rp.config, {
-    redirect_uri: third.callback,
-    scope: 'openid profile email',
-    code_challenge: await client.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    state,
-    nonce,
-    ...extra,
-  })
-  return { href: url.href, verifier, state, nonce }
-}
+/** An authorization request that leads back to the third party. */
+export const request = (rp: RelyingParty, third: ThirdParty, extra: Record<string, string> = {}): Promise<Request> =>
+  authorizationRequest(rp, { redirect_uri: third.callback, ...extra })
 
 /** Redeems the code that came back last, as a third party does with openid-client. */
 export async function redeem(rp: RelyingParty, third: ThirdParty, asked: Request) {
