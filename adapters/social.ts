@@ -3,7 +3,10 @@
  * user endpoint. PKCE, state, nonce and iss are always checked; every call goes through the fetch that is given.
  */
 import { importPKCS8, SignJWT } from 'jose'
-import type * as OpenidClient from 'openid-client'
+import type { ClientAuth, Configuration } from 'openid-client'
+import { lazily } from './lazily.ts'
+
+const openid = lazily<typeof import('openid-client')>('openid-client')
 
 export interface SocialProvider {
   /** Changes with the stored row, so that a changed provider is discovered anew. */
@@ -54,21 +57,15 @@ export interface Social {
   exchange(provider: SocialProvider, ticket: Ticket, answer: Record<string, string>): Promise<Profile>
 }
 
-/** Loaded with the first sign-in elsewhere: an idle process is smaller without. */
-let client: typeof OpenidClient
-const load = async () => {
-  client ??= await import('openid-client')
-}
-
 type Fetch = (url: string, init: any) => Promise<Response>
 const DISCOVERED_MS = 3_600_000
 const MAX = 500
 
 /** `insecure` lets providers be reached by http, for development and tests. */
 export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: boolean }): Social {
-  const known = new Map<string, { at: number; made: Promise<OpenidClient.Configuration> }>()
+  const known = new Map<string, { at: number; made: Promise<Configuration> }>()
 
-  const configurationOf = (provider: SocialProvider): Promise<OpenidClient.Configuration> => {
+  const configurationOf = (provider: SocialProvider): Promise<Configuration> => {
     const found = known.get(provider.version)
     if (found && Date.now() - found.at < DISCOVERED_MS) return found.made
     const made = configure(provider, fetch, insecure)
@@ -81,14 +78,13 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
 
   return {
     async authorizationUrl(provider, { redirectUri, state, nonce, verifier }) {
-      await load()
       const { scopes, parameters } = provider.config
-      const url = client.buildAuthorizationUrl(await configurationOf(provider), {
+      const url = openid().buildAuthorizationUrl(await configurationOf(provider), {
         ...parameters,
         redirect_uri: redirectUri,
         scope: scopes.join(' '),
         state,
-        code_challenge: await client.calculatePKCECodeChallenge(verifier),
+        code_challenge: await openid().calculatePKCECodeChallenge(verifier),
         code_challenge_method: 'S256',
         ...(provider.protocol === 'oidc' && { nonce }),
       })
@@ -96,12 +92,11 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
     },
 
     async exchange(provider, { redirectUri, state, nonce, verifier }, answer) {
-      await load()
       const configuration = await configurationOf(provider)
       const url = new URL(redirectUri)
       for (const [key, value] of Object.entries(answer)) url.searchParams.set(key, value)
       const isOidc = provider.protocol === 'oidc'
-      const tokens = await client.authorizationCodeGrant(configuration, url, {
+      const tokens = await openid().authorizationCodeGrant(configuration, url, {
         pkceCodeVerifier: verifier,
         expectedState: state,
         ...(isOidc && { expectedNonce: nonce, idTokenExpected: true }),
@@ -110,45 +105,41 @@ export function createSocial({ fetch, insecure }: { fetch: Fetch; insecure: bool
       const claims: Record<string, unknown> = { ...tokens.claims()! }
       if (claims.email === undefined && configuration.serverMetadata().userinfo_endpoint) {
         // fetchUserInfo checks that it speaks of the same subject (OIDC Core 5.3.2).
-        Object.assign(claims, await client.fetchUserInfo(configuration, tokens.access_token, String(claims.sub)))
+        Object.assign(claims, await openid().fetchUserInfo(configuration, tokens.access_token, String(claims.sub)))
       }
       return profileOf(provider.config, { ...appleName(answer.user), ...claims })
     },
   }
 }
 
-async function configure(
-  provider: SocialProvider,
-  fetch: Fetch,
-  insecure: boolean,
-): Promise<OpenidClient.Configuration> {
+async function configure(provider: SocialProvider, fetch: Fetch, insecure: boolean): Promise<Configuration> {
   const { config, clientId, clientSecret, protocol } = provider
   const metadata = clientSecret && !config.key_id ? { client_secret: clientSecret } : {}
-  const execute = insecure ? [client.allowInsecureRequests] : []
+  const execute = insecure ? [openid().allowInsecureRequests] : []
   if (protocol === 'oidc') {
-    return client.discovery(new URL(config.issuer!), clientId, metadata, await authentication(provider), {
-      [client.customFetch]: fetch,
+    return openid().discovery(new URL(config.issuer!), clientId, metadata, await authentication(provider), {
+      [openid().customFetch]: fetch,
       execute,
       timeout: 10,
     })
   }
   const { authorization_endpoint, token_endpoint } = config as Required<SocialConfig>
   const issuer = config.issuer ?? new URL(authorization_endpoint).origin
-  const configuration = new client.Configuration(
+  const configuration = new (openid().Configuration)(
     { issuer, authorization_endpoint, token_endpoint },
     clientId,
     metadata,
     await authentication(provider),
   )
-  configuration[client.customFetch] = fetch
+  configuration[openid().customFetch] = fetch
   for (const change of execute) change(configuration)
   return configuration
 }
 
 /** Apple's secret is a JWT of an hour (here: of five minutes, made for each request). */
-async function authentication({ clientId, clientSecret, config }: SocialProvider): Promise<OpenidClient.ClientAuth> {
-  if (!clientSecret) return client.None()
-  if (!config.key_id) return client.ClientSecretPost(clientSecret)
+async function authentication({ clientId, clientSecret, config }: SocialProvider): Promise<ClientAuth> {
+  if (!clientSecret) return openid().None()
+  if (!config.key_id) return openid().ClientSecretPost(clientSecret)
   const key = await importPKCS8(clientSecret, 'ES256')
   return (async (_as: unknown, _client: unknown, body: URLSearchParams) => {
     const assertion = await new SignJWT()
@@ -161,7 +152,7 @@ async function authentication({ clientId, clientSecret, config }: SocialProvider
       .sign(key)
     body.set('client_id', clientId)
     body.set('client_secret', assertion)
-  }) as OpenidClient.ClientAuth
+  }) as ClientAuth
 }
 
 /** OAuth 2.0 knows no identity: the person is who the user endpoint says the access token is of. */

@@ -4,9 +4,10 @@
  */
 import { isIP } from 'node:net'
 import type { AuthenticationResponseJSON, RegistrationResponseJSON } from '@simplewebauthn/server'
+import { lazily } from './lazily.ts'
 
-/** Loaded with the first passkey: with its ASN.1 it is 250 files, and an idle process is smaller without. */
-const library = () => import('@simplewebauthn/server')
+/** With its ASN.1 it is 250 files. */
+const webauthn = lazily<typeof import('@simplewebauthn/server')>('@simplewebauthn/server')
 
 /** How long the browser waits for a person, in milliseconds. */
 const PATIENCE = 300_000
@@ -55,7 +56,7 @@ export async function creationOptions(
     exclude: { id: string; transports: string[] }[]
   },
 ): Promise<object> {
-  return (await library()).generateRegistrationOptions({
+  return webauthn().generateRegistrationOptions({
     rpName: input.name,
     rpID: at.rpId,
     userID: new Uint8Array(input.user.handle),
@@ -79,7 +80,7 @@ export async function requestOptions(
     userVerification: 'required' | 'preferred'
   },
 ): Promise<object> {
-  return (await library()).generateAuthenticationOptions({
+  return webauthn().generateAuthenticationOptions({
     rpID: at.rpId,
     challenge: new Uint8Array(Buffer.from(input.challenge, 'base64url')),
     ...(input.allow && { allowCredentials: input.allow }),
@@ -91,15 +92,16 @@ export async function requestOptions(
 /** Answer of navigator.credentials.create(), or undefined when it does not prove what it should. */
 export async function verifyCreation(at: Party, response: unknown, challenge: string): Promise<NewPasskey | undefined> {
   if (!isResponse(response, ['attestationObject']) || isFramed(response)) return undefined
-  const { verifyRegistrationResponse } = await library()
-  const { verified, registrationInfo: info } = await verifyRegistrationResponse({
-    response: response as unknown as RegistrationResponseJSON,
-    expectedChallenge: challenge,
-    expectedOrigin: at.origin,
-    expectedRPID: at.rpId,
-    requireUserVerification: false,
-    supportedAlgorithmIDs: ALGORITHMS,
-  }).catch(nothing)
+  const { verified, registrationInfo: info } = await webauthn()
+    .verifyRegistrationResponse({
+      response: response as unknown as RegistrationResponseJSON,
+      expectedChallenge: challenge,
+      expectedOrigin: at.origin,
+      expectedRPID: at.rpId,
+      requireUserVerification: false,
+      supportedAlgorithmIDs: ALGORITHMS,
+    })
+    .catch(nothing)
   if (!verified || !info) return undefined
   const { transports } = response.response
   return {
@@ -121,16 +123,17 @@ export async function verifyAssertion(
   input: { challenge: string; externalId: string; publicKey: Buffer; requireUserVerification: boolean },
 ): Promise<Assertion | undefined> {
   if (!isResponse(response, ['authenticatorData', 'signature']) || isFramed(response)) return undefined
-  const { verifyAuthenticationResponse } = await library()
-  const { verified, authenticationInfo: info } = await verifyAuthenticationResponse({
-    response: response as unknown as AuthenticationResponseJSON,
-    expectedChallenge: input.challenge,
-    expectedOrigin: at.origin,
-    expectedRPID: at.rpId,
-    // Zero switches the library's counter check off: ours is one atomic update.
-    credential: { id: input.externalId, publicKey: new Uint8Array(input.publicKey), counter: 0 },
-    requireUserVerification: input.requireUserVerification,
-  }).catch(nothing)
+  const { verified, authenticationInfo: info } = await webauthn()
+    .verifyAuthenticationResponse({
+      response: response as unknown as AuthenticationResponseJSON,
+      expectedChallenge: input.challenge,
+      expectedOrigin: at.origin,
+      expectedRPID: at.rpId,
+      // Zero switches the library's counter check off: ours is one atomic update.
+      credential: { id: input.externalId, publicKey: new Uint8Array(input.publicKey), counter: 0 },
+      requireUserVerification: input.requireUserVerification,
+    })
+    .catch(nothing)
   if (!verified || !info) return undefined
   return {
     counter: info.newCounter,

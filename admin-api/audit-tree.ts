@@ -1,4 +1,6 @@
 /** The audit log's Merkle tree: signed heads, and proofs of inclusion and consistency (RFC 9162). */
+
+import { pageInput } from '../server/api/shapes.ts'
 import * as heads from '../server/domain/audit/heads.ts'
 import * as proofs from '../server/domain/audit/proofs.ts'
 import { operation } from '../server/domain/context.ts'
@@ -36,7 +38,7 @@ export const listHeads = operation({
   auth,
   effect: 'read',
   input: object({
-    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    limit: pageInput.limit,
     cursor: optional(
       integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER, description: 'next_cursor of the page before' }),
     ),
@@ -46,7 +48,7 @@ export const listHeads = operation({
     const found = await heads.list(ctx.db, ctx.tenant.id, { limit: limit + 1, before: cursor })
     const items = found.slice(0, limit)
     const nextCursor = found.length > limit ? String(items.at(-1)!.treeSize) : undefined
-    return { items, limit, offset: 0, count: items.length, nextCursor } as any
+    return { items, limit, offset: 0, count: items.length, nextCursor }
   },
 })
 

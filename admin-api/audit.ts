@@ -1,5 +1,6 @@
 /** The audit log of the tenant, for who may read it. */
 
+import { paged, pageInput } from '../server/api/shapes.ts'
 import * as exports from '../server/domain/audit/export.ts'
 import * as audit from '../server/domain/audit.ts'
 import { operation } from '../server/domain/context.ts'
@@ -60,7 +61,7 @@ export const list = operation({
   auth: { permission: 'audit:read' },
   effect: 'read',
   input: object({
-    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    limit: pageInput.limit,
     offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
     cursor: optional(uuid({ description: 'next_cursor of the page before' })),
     ...filters,
@@ -75,10 +76,8 @@ export const list = operation({
     },
     { page: true },
   ),
-  async run(ctx, { limit = 50, offset = 0, cursor, ...filter }) {
-    const { items, nextCursor } = await audit.list(ctx, filter, { limit, offset, cursor })
-    return { items, limit, offset, count: items.length, nextCursor } as any
-  },
+  run: (ctx, { limit, offset, cursor, ...filter }) =>
+    paged({ limit, offset }, (window) => audit.list(ctx, filter, { ...window, cursor })),
 })
 
 export const exportLog = operation({
@@ -93,5 +92,5 @@ export const exportLog = operation({
   downloads: ['application/x-ndjson', 'text/csv'],
   input: object({ format: optional(oneOf(exports.FORMATS, { default: 'ndjson' })), ...filters }),
   output: nothing,
-  run: (ctx, { format = 'ndjson', ...filter }) => exports.exportLog(ctx, format, filter) as any,
+  run: (ctx, { format = 'ndjson', ...filter }) => exports.exportLog(ctx, format, filter),
 })

@@ -1,5 +1,5 @@
 /** How the tenant looks and speaks: branding, logo, texts of pages, mails with previews. */
-import { pageInput, pageOf } from '../server/api/shapes.ts'
+import { paged, pageInput } from '../server/api/shapes.ts'
 import * as branding from '../server/domain/branding.ts'
 import { operation } from '../server/domain/context.ts'
 import { versionBy } from '../server/domain/versions.ts'
@@ -161,9 +161,7 @@ export const listTexts = operation({
   output: page(Text),
   version: textsVersion,
   async run(ctx, { locale: in_, q, changed, ...input }) {
-    const window = pageOf(input)
-    const { items, total } = await wording.list(ctx, in_, { q, changed }, window)
-    return { items, total, count: items.length, ...window }
+    return paged(input, (window) => wording.list(ctx, in_, { q, changed }, window))
   },
 })
 

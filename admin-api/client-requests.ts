@@ -1,6 +1,6 @@
 /** Deciding about apps that ask for approval. */
 import { OrganizationSupport } from '../server/api/client-requests.ts'
-import { pageInput, pageOf } from '../server/api/shapes.ts'
+import { paged, pageInput } from '../server/api/shapes.ts'
 import * as requests from '../server/domain/client-requests.ts'
 import { operation } from '../server/domain/context.ts'
 import {
@@ -46,11 +46,7 @@ export const list = operation({
   effect: 'read',
   input: object({ ...pageInput, status: optional(oneOf(['pending', 'approved', 'rejected', 'all'])) }),
   output: page(ClientRequest),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await requests.list(ctx, window, input.status ?? 'pending')
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => requests.list(ctx, window, input.status ?? 'pending')),
 })
 
 export const approve = operation({

@@ -1,5 +1,5 @@
 /** Roles of a client. What they contain and allow is changed as of any role, by id. */
-import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import * as clientRoles from '../server/domain/clients/roles.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import * as roles from '../server/domain/roles.ts'
@@ -25,10 +25,8 @@ export const list = operation({
   input: object({ client, ...pageInput, q: optional(text(100, { description: 'Part of the name' })) }),
   output: page(Role),
   async run(ctx, input) {
-    const window = pageOf(input)
     const where = await ofClient(ctx, input.client)
-    const { items, total } = await roles.list(ctx, window, { ...where, q: input.q })
-    return { items, total, count: items.length, ...window }
+    return paged(input, (window) => roles.list(ctx, window, { ...where, q: input.q }))
   },
 })
 

@@ -1,6 +1,6 @@
 /** Administering OAuth clients. */
 import { registrable } from '../server/api/client-metadata.ts'
-import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import * as secrets from '../server/domain/clients/secrets.ts'
 import * as clients from '../server/domain/clients.ts'
 import { type Context, operation } from '../server/domain/context.ts'
@@ -175,11 +175,7 @@ export const list = operation({
   effect: 'read',
   input: object({ ...pageInput, q: optional(text(100, { description: 'Part of the name or client_id' })) }),
   output: page(Client),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await clients.list(ctx, window, input.q)
-    return { items: items as any, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => clients.list(ctx, window, input.q)) as any,
 })
 
 export const get = operation({

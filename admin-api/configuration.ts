@@ -1,7 +1,7 @@
 /** A tenant's configuration as one document: exported, compared, applied. For review in a repository. */
 import { type Context, operation } from '../server/domain/context.ts'
 import { versionOf } from '../server/domain/settings-admin.ts'
-import { fail } from '../server/kernel/errors.ts'
+import { Failure, fail } from '../server/kernel/errors.ts'
 import {
   anything,
   array,
@@ -91,9 +91,9 @@ export const apply = operation({
   async run(ctx, { configuration, dryRun = false, prune = false }) {
     await versionOf(ctx, true)
     const wanted = configuration as unknown as Record<string, Record<string, unknown> | undefined>
-    if (!dryRun) return { applied: true, ...(await carryOut(ctx, wanted, prune)) } as any
+    if (!dryRun) return { applied: true, ...(await carryOut(ctx, wanted, prune)) }
     const { changes } = await tried(ctx, (inner) => carryOut(inner, wanted, prune))
-    return { applied: false, changes, secrets: [] } as any
+    return { applied: false, changes, secrets: [] }
   },
 })
 
@@ -195,8 +195,7 @@ async function named(section: Section, key: string, fn: () => Promise<void>): Pr
   try {
     await fn()
   } catch (error) {
-    const { code, message, details } = error as { code?: any; message: string; details?: unknown }
-    if ((error as Error).name !== 'Failure') throw error
-    throw fail(code, `${section.name}.${key}: ${message}`, { details })
+    if (!(error instanceof Failure)) throw error
+    throw fail(error.code, `${section.name}.${key}: ${error.message}`, { details: error.details })
   }
 }

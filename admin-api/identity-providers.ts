@@ -1,5 +1,5 @@
 /** Administration of the other identity providers people may sign in with. */
-import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import { Slug } from '../server/api/social.ts'
 import { operation } from '../server/domain/context.ts'
 import * as providers from '../server/domain/identity-providers.ts'
@@ -88,11 +88,7 @@ export const list = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(IdentityProvider),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await providers.list(ctx, window)
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => providers.list(ctx, window)),
 })
 
 export const get = operation({

@@ -1,4 +1,6 @@
 /** Importing many people at once: files of ours and of others, progress, results. */
+
+import { paged, pageInput } from '../server/api/shapes.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import { ImportedUser } from '../server/domain/imports/rows.ts'
 import * as imports from '../server/domain/imports.ts'
@@ -114,7 +116,7 @@ export const importUsers = operation({
     skipExisting: true,
   },
   prepare,
-  run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,
+  run: async (ctx, _input, ready) => await imports.begin(ctx, ready),
 })
 
 export const importCsv = operation({
@@ -125,7 +127,7 @@ export const importCsv = operation({
     'The first line names the columns, email at least; separators are comma, semicolon, tab or bar. `attributes.x` is the attribute x; several roles are joined by semicolons; an empty cell says nothing.',
   upload: { 'text/csv': string({ maxLength: undefined }) },
   prepare,
-  run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,
+  run: async (ctx, _input, ready) => await imports.begin(ctx, ready),
 })
 
 const foreign = (format: 'auth0' | 'cognito', name: string, description: string, upload: Record<string, Schema>) =>
@@ -140,7 +142,7 @@ const foreign = (format: 'auth0' | 'cognito', name: string, description: string,
         ctx,
         imports.foreignRequest(format, bytes(ctx.out.config.importMaxBytes), type, optionsOf(input)),
       ),
-    run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,
+    run: async (ctx, _input, ready) => await imports.begin(ctx, ready),
   })
 
 export const importAuth0 = foreign(
@@ -175,7 +177,7 @@ export const importKeycloak = operation({
   },
   prepare: (ctx, input, { bytes }) =>
     imports.prepare(ctx, imports.keycloakRequest(bytes(ctx.out.config.importMaxBytes), optionsOf(input))),
-  run: async (ctx, _input, ready) => (await imports.begin(ctx, ready)) as any,
+  run: async (ctx, _input, ready) => await imports.begin(ctx, ready),
 })
 
 export const list = operation({
@@ -185,14 +187,11 @@ export const list = operation({
   auth: read,
   effect: 'read',
   input: object({
-    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    limit: pageInput.limit,
     offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
   }),
   output: page(Import),
-  async run(ctx, { limit = 50, offset = 0 }) {
-    const { items, total } = await imports.list(ctx, { limit, offset })
-    return { items, limit, offset, count: items.length, total } as any
-  },
+  run: (ctx, input) => paged(input, (window) => imports.list(ctx, window)),
 })
 
 export const get = operation({
@@ -204,7 +203,7 @@ export const get = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: uuid() }),
   output: Import,
-  run: async (ctx, { id }) => (await imports.get(ctx, id)) as any,
+  run: async (ctx, { id }) => await imports.get(ctx, id),
 })
 
 export const results = operation({
@@ -249,5 +248,5 @@ export const cancel = operation({
   errors: ['NOT_FOUND', 'CONFLICT'],
   input: object({ id: uuid() }),
   output: Import,
-  run: async (ctx, { id }) => (await imports.cancel(ctx, id)) as any,
+  run: async (ctx, { id }) => await imports.cancel(ctx, id),
 })

@@ -1,5 +1,5 @@
 /** Tokens that let apps register themselves (RFC 7591 3). */
-import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import { operation } from '../server/domain/context.ts'
 import * as tokens from '../server/domain/registration/tokens.ts'
 import { instant, integer, object, optional, page, resource, string, text, uuid } from '../server/kernel/schema.ts'
@@ -27,11 +27,7 @@ export const list = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(InitialAccessToken),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await tokens.list(ctx, window)
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => tokens.list(ctx, window)),
 })
 
 export const create = operation({

@@ -1,5 +1,5 @@
 /** Administering permissions: the program's are fixed, a tenant may add its own for its apps. */
-import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import { operation } from '../server/domain/context.ts'
 import * as permissions from '../server/domain/permissions.ts'
 import { versionBy } from '../server/domain/versions.ts'
@@ -30,11 +30,7 @@ export const list = operation({
     action: optional(half),
   }),
   output: page(Permission),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await permissions.list(ctx, window, input)
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => permissions.list(ctx, window, input)),
 })
 
 export const get = operation({

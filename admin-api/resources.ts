@@ -1,5 +1,5 @@
 /** Administering API resources. */
-import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import { operation } from '../server/domain/context.ts'
 import * as resources from '../server/domain/resources.ts'
 import { versionBy } from '../server/domain/versions.ts'
@@ -73,11 +73,7 @@ export const list = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(Resource),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await resources.list(ctx, window)
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => resources.list(ctx, window)),
 })
 
 export const get = operation({

@@ -1,5 +1,5 @@
 /** Administering roles. The same operations serve roles of the tenant and, by fixed `scope`, sso-api's database roles. */
-import { Done, done, pageInput, pageOf } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import * as composites from '../server/domain/roles/composites.ts'
 import * as members from '../server/domain/roles/members.ts'
@@ -60,11 +60,8 @@ export const list = operation({
   effect: 'read',
   input: object({ ...pageInput, q: optional(text(100, { description: 'Part of the name' })), scope }),
   output: page(Role),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await roles.list(ctx, window, { ...scopesOf(input.scope ?? 'tenant'), q: input.q })
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) =>
+    paged(input, (window) => roles.list(ctx, window, { ...scopesOf(input.scope ?? 'tenant'), q: input.q })),
 })
 
 export const get = operation({
@@ -201,10 +198,8 @@ export const holders = operation({
   input: object({ role: key('role'), ...pageInput }),
   output: page(ManagedUser),
   async run(ctx, input) {
-    const window = pageOf(input)
     const { id } = await roles.find(ctx, input.role)
-    const { items, total } = await members.holders(ctx, id, window)
-    return { items: items.map((row) => managedView(row as any)), total, count: items.length, ...window }
+    return paged(input, (window) => members.holders(ctx, id, window), managedView)
   },
 })
 

@@ -42,7 +42,7 @@ export const list = operation({
   input: object({}),
   output: page(Setting),
   version: (ctx, _, lock) => settings.versionOf(ctx, lock),
-  run: async (ctx) => wholePage(await settings.list(ctx)) as any,
+  run: async (ctx) => wholePage(await settings.list(ctx)),
 })
 
 export const change = operation({
@@ -59,7 +59,7 @@ export const change = operation({
   version: (ctx, _, lock) => settings.versionOf(ctx, lock),
   async run(ctx, { key, value }) {
     await settings.change(ctx, { [key]: value })
-    return (await settings.get(ctx, key)) as any
+    return await settings.get(ctx, key)
   },
 })
 
@@ -90,7 +90,7 @@ export const getConfiguration = operation({
   input: object({}),
   output: Configuration,
   version: (ctx, _, lock) => settings.versionOf(ctx, lock),
-  run: async (ctx) => (await configuration(ctx)) as any,
+  run: async (ctx) => await configuration(ctx),
 })
 
 export const putConfiguration = operation({
@@ -107,6 +107,6 @@ export const putConfiguration = operation({
   async run(ctx, input) {
     const wanted = Object.entries(input as Record<string, unknown>).map(([name, value]) => [keyOf.get(name)!, value])
     await settings.change(ctx, Object.fromEntries(wanted))
-    return (await configuration(ctx)) as any
+    return await configuration(ctx)
   },
 })

@@ -58,7 +58,7 @@ export const get = operation({
   effect: 'read',
   input: object({ days }),
   output: TenantStats,
-  run: async (ctx, input) => (await stats.ofTenant(ctx, input.days ?? 30)) as any,
+  run: async (ctx, input) => await stats.ofTenant(ctx, input.days ?? 30),
 })
 
 export const sessionStats = operation({
@@ -73,7 +73,7 @@ export const sessionStats = operation({
     opened: integer({ description: 'Within the days asked for' }),
     countries: array(object({ country: string(), active: integer() })),
   }),
-  run: async (ctx, input) => (await stats.ofSessions(ctx, input.days ?? 30)) as any,
+  run: async (ctx, input) => await stats.ofSessions(ctx, input.days ?? 30),
 })
 
 export const loginStats = operation({
@@ -84,7 +84,7 @@ export const loginStats = operation({
   effect: 'read',
   input: object({ days }),
   output: LoginStats,
-  run: async (ctx, input) => (await stats.ofLogins(ctx, input.days ?? 30)) as any,
+  run: async (ctx, input) => await stats.ofLogins(ctx, input.days ?? 30),
 })
 
 export const services = operation({
@@ -119,5 +119,5 @@ export const services = operation({
       }),
     ),
   }),
-  run: async (ctx) => (await stats.services(ctx)) as any,
+  run: async (ctx) => await stats.services(ctx),
 })

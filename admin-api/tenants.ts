@@ -1,5 +1,5 @@
 /** Tenants: made, seen, changed, suspended, deleted; and who lives in them. For administrators of the default tenant. */
-import { Done, done } from '../server/api/shapes.ts'
+import { Done, done, paged, pageInput, slug } from '../server/api/shapes.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import { DEFAULT_TENANT } from '../server/domain/ids.ts'
 import { makeKeys } from '../server/domain/keys.ts'
@@ -49,13 +49,13 @@ const Tenant = resource('Tenant', {
   createdAt: instant(),
   updatedAt: instant(),
 })
-const view = (ctx: Context, row: tenants.TenantRow): any => ({
+const view = (ctx: Context, row: tenants.TenantRow) => ({
   id: row.id,
   slug: row.slug,
   name: row.name,
   status: row.status,
   issuer: ctx.out.config.publicUrl + (row.id === DEFAULT_TENANT ? '' : `/t/${row.slug}`),
-  branding: brandingView(row.branding),
+  branding: brandingView(row.branding) as Record<string, string>,
   purgeAt: row.purge_at,
   createdAt: row.created_at,
   updatedAt: row.updated_at,
@@ -74,17 +74,19 @@ export const list = operation({
   effect: 'read',
   errors: ['NOT_FOUND'],
   input: object({
-    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    limit: pageInput.limit,
     offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
     cursor: optional(text(63, { description: 'next_cursor of the page before' })),
     q: optional(text(100, { description: 'Part of slug or name' })),
     status: optional(oneOf(['active', 'suspended', 'deleted'])),
   }),
   output: page(Tenant),
-  async run(ctx, { limit = 50, offset = 0, cursor, ...filter }) {
-    const { items, ...rest } = await tenants.list(ctx, filter, { limit, offset, cursor })
-    return { items: items.map((row) => view(ctx, row)), limit, offset, count: items.length, ...rest }
-  },
+  run: (ctx, { limit, offset, cursor, ...filter }) =>
+    paged(
+      { limit, offset },
+      (window) => tenants.list(ctx, filter, { ...window, cursor }),
+      (row) => view(ctx, row),
+    ),
 })
 
 export const create = operation({
@@ -97,7 +99,7 @@ export const create = operation({
   errors: ['CONFLICT', 'NOT_FOUND'],
   input: object({
     name: text(200),
-    slug: optional(text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$' })),
+    slug: optional(slug()),
     ...changeable,
   }),
   example: { name: 'Acme', slug: 'acme' },
@@ -170,7 +172,7 @@ export const getStats = operation({
   output: TenantStats,
   async run(ctx, input) {
     const tenant = await tenants.find(ctx, input.id)
-    return (await tenants.inside(ctx, tenant, (inner) => stats.ofTenant(inner, input.days ?? 30))) as any
+    return await tenants.inside(ctx, tenant, (inner) => stats.ofTenant(inner, input.days ?? 30))
   },
 })
 
@@ -183,7 +185,7 @@ export const users = operation({
   errors: ['NOT_FOUND'],
   input: object({
     id,
-    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    limit: pageInput.limit,
     offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
     cursor: optional(text(2000)),
     q: optional(text(200, { description: 'Beginning of the address, the name or the family name' })),
@@ -200,13 +202,15 @@ export const users = operation({
     },
     { page: true },
   ),
-  async run(ctx, { id: key, limit = 50, offset = 0, cursor, q }) {
+  async run(ctx, { id: key, cursor, q, ...input }) {
     const tenant = await tenants.find(ctx, key)
-    const window = { limit, offset, cursor, sort: '-created_at' as const }
-    const { items, ...rest } = await tenants.inside(ctx, tenant, (inner) =>
-      listUsers(inner, { q, roleIds: [] }, window),
+    return tenants.inside(ctx, tenant, (inner) =>
+      paged(
+        input,
+        (window) => listUsers(inner, { q, roleIds: [] }, { ...window, cursor, sort: '-created_at' }),
+        managedView,
+      ),
     )
-    return { items: items.map(managedView), limit, offset, count: items.length, ...rest } as any
   },
 })
 

@@ -1,9 +1,9 @@
 /** How other people sign in, and where they are signed in: credentials, resets, second factors, sessions, devices. */
-import { Done, done, Password, pageInput, pageOf, Session } from '../server/api/shapes.ts'
+import { Done, done, Password, paged, pageInput, Session } from '../server/api/shapes.ts'
 import * as accounts from '../server/domain/accounts.ts'
 import { assertMayManage } from '../server/domain/authority.ts'
 import { operation } from '../server/domain/context.ts'
-import * as devices from '../server/domain/devices.ts'
+import * as devices from '../server/domain/devices/owned.ts'
 import * as invitations from '../server/domain/invitations.ts'
 import { explanations, weaknesses } from '../server/domain/password-policy.ts'
 import { personOf } from '../server/domain/roles/members.ts'
@@ -203,9 +203,7 @@ export const listSessions = operation({
   output: page(Session),
   async run(ctx, input) {
     await personOf(ctx, input.id)
-    const window = pageOf(input)
-    const { items, total } = await sessions.list(ctx, input.id, window)
-    return { items, total, count: items.length, ...window }
+    return paged(input, (window) => sessions.list(ctx, input.id, window))
   },
 })
 
@@ -256,7 +254,7 @@ const Device = resource('UserDevice', {
   createdAt: instant(),
   lastUsedAt: instant(),
 })
-const deviceView = (row: any) => ({
+const deviceView = (row: devices.DeviceRow) => ({
   id: row.id,
   name: row.name,
   ip: row.ip,
@@ -278,9 +276,7 @@ export const listDevices = operation({
   output: page(Device),
   async run(ctx, input) {
     await personOf(ctx, input.id)
-    const window = pageOf(input)
-    const { items, total } = await devices.list(ctx, input.id, window)
-    return { items: items.map(deviceView), total, count: items.length, ...window }
+    return paged(input, (window) => devices.list(ctx, input.id, window), deviceView)
   },
 })
 

@@ -1,5 +1,5 @@
 /** Administering people: list, create, see, change, remove. People see and change themselves by the same operations. */
-import { Done, done, Password, personNames } from '../server/api/shapes.ts'
+import { Done, done, Password, paged, pageInput, personNames } from '../server/api/shapes.ts'
 import { visible } from '../server/domain/attribute-schema.ts'
 import { type Context, operation } from '../server/domain/context.ts'
 import * as organizations from '../server/domain/organizations.ts'
@@ -54,9 +54,14 @@ const managed = {
 }
 
 /** Both spellings of names are one. */
-function named<T extends { firstName?: string | null; lastName?: string | null; givenName?: any; familyName?: any }>(
-  input: T,
-): Omit<T, 'firstName' | 'lastName'> {
+function named<
+  T extends {
+    firstName?: string | null
+    lastName?: string | null
+    givenName?: string | null
+    familyName?: string | null
+  },
+>(input: T): Omit<T, 'firstName' | 'lastName'> {
   const { firstName, lastName, ...rest } = input
   return { ...rest, givenName: rest.givenName ?? firstName, familyName: rest.familyName ?? lastName }
 }
@@ -91,7 +96,7 @@ export const list = operation({
   effect: 'read',
   errors: ['NOT_FOUND'],
   input: object({
-    limit: optional(integer({ minimum: 1, maximum: 100, default: 50 })),
+    limit: pageInput.limit,
     offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
     cursor: optional(text(2000)),
     sort: optional(oneOf(SORTS, { description: '-created_at; -last_login_at where last logins are asked for' })),
@@ -109,11 +114,10 @@ export const list = operation({
     },
     { page: true },
   ),
-  async run(ctx, { limit = 50, offset = 0, sort: wanted, cursor, role, organization, ...rest }) {
+  async run(ctx, { limit, offset, sort: wanted, cursor, role, organization, ...rest }) {
     const filter = { ...rest, ...(await idsOf(ctx, { role, organization })) }
     const sort = wanted ?? (filter.lastLoginAfter || filter.lastLoginBefore ? '-last_login_at' : '-created_at')
-    const { items, ...page } = await listUsers(ctx, filter, { limit, offset, sort, cursor })
-    return { items: items.map(managedView), limit, offset, count: items.length, ...page } as any
+    return paged({ limit, offset }, (window) => listUsers(ctx, filter, { ...window, sort, cursor }), managedView)
   },
 })
 
@@ -133,7 +137,7 @@ export const get = operation({
   input: object({ id: uuid() }),
   output: ManagedUser,
   version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
-  run: async (ctx, { id }) => seen(ctx, await people.get(ctx, id)) as any,
+  run: async (ctx, { id }) => seen(ctx, await people.get(ctx, id)),
 })
 
 export const create = operation({
@@ -160,7 +164,7 @@ export const create = operation({
     if (input.roles?.length && !ctx.actor!.permissions.has('roles:write'))
       throw fail('ACCESS_DENIED', 'This needs the permission roles:write', { details: { permission: 'roles:write' } })
     const invite = sendInvitation ?? password === undefined
-    return managedView(await people.create(ctx, { ...named(input), invite }, hash)) as any
+    return managedView(await people.create(ctx, { ...named(input), invite }, hash))
   },
 })
 
@@ -177,7 +181,7 @@ export const update = operation({
   example: { givenName: 'Ada', familyName: 'Lovelace' },
   output: ManagedUser,
   version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
-  run: async (ctx, { id, ...change }) => seen(ctx, await people.update(ctx, id, named(change))) as any,
+  run: async (ctx, { id, ...change }) => seen(ctx, await people.update(ctx, id, named(change))),
 })
 
 export const updateAttributes = operation({
@@ -192,7 +196,7 @@ export const updateAttributes = operation({
   example: { attributes: { department: 'Engineering' } },
   output: ManagedUser,
   version: (ctx, { id }, lock) => people.versionOf(ctx, id, lock),
-  run: async (ctx, { id, attributes }) => managedView(await people.update(ctx, id, { attributes })) as any,
+  run: async (ctx, { id, attributes }) => managedView(await people.update(ctx, id, { attributes })),
 })
 
 export const remove = operation({
@@ -222,7 +226,7 @@ const switched = (id: string, summary: string, enabled: boolean) =>
     errors: ['NOT_FOUND', 'CONFLICT'],
     input: object({ id: uuid() }),
     output: ManagedUser,
-    run: async (ctx, input) => managedView(await people.setEnabled(ctx, input.id, enabled)) as any,
+    run: async (ctx, input) => managedView(await people.setEnabled(ctx, input.id, enabled)),
   })
 export const disable = switched('users.disable', 'Disable a user: signed out at once, no sign-in', false)
 export const enable = switched('users.enable', 'Enable a user', true)
@@ -242,7 +246,7 @@ export const lock = operation({
   }),
   example: { seconds: 3600, reason: 'Suspicious sign-ins' },
   output: ManagedUser,
-  run: async (ctx, { id, seconds, reason }) => managedView(await people.lock(ctx, id, seconds, reason)) as any,
+  run: async (ctx, { id, seconds, reason }) => managedView(await people.lock(ctx, id, seconds, reason)),
 })
 
 export const unlock = operation({
@@ -255,5 +259,5 @@ export const unlock = operation({
   errors: ['NOT_FOUND'],
   input: object({ id: uuid() }),
   output: ManagedUser,
-  run: async (ctx, { id }) => managedView(await people.unlock(ctx, id)) as any,
+  run: async (ctx, { id }) => managedView(await people.unlock(ctx, id)),
 })

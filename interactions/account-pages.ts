@@ -8,7 +8,7 @@ import * as installation from '../server/domain/installation.ts'
 import * as passwords from '../server/domain/passwords.ts'
 import * as secrets from '../server/domain/secrets.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
-import { type Form, fieldErrors, isEmail, type PageHandler, passwordRules, readForm, spend } from './page.ts'
+import { type Form, fieldErrors, isEmail, type PageHandler, passwordRules, readForm, seeOther, spend } from './page.ts'
 import { render } from './render.ts'
 import { mailboxLink } from './step.ts'
 
@@ -144,6 +144,5 @@ export const setUp: PageHandler = async (koa, ctx) => {
     if (!mendable || (error as Failure).code === 'RATE_LIMITED') throw error
     return setUpPage(koa, ctx, token, { form, ...mendable, status: (error as Failure).status })
   }
-  koa.status = 303
-  koa.redirect(home(ctx))
+  seeOther(koa, home(ctx))
 }

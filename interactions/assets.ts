@@ -2,13 +2,12 @@
 // carries the content's hash and may be kept for ever; the plain address is revalidated by ETag.
 import { createHash } from 'node:crypto'
 import { createReadStream, readFileSync, statSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { dirname, extname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Middleware } from 'koa'
 
 const own = fileURLToPath(new URL('../views/assets/', import.meta.url))
-const swagger = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'))
+const swagger = dirname(fileURLToPath(import.meta.resolve('swagger-ui-dist/package.json')))
 
 const files: ReadonlyMap<string, string> = new Map([
   ...['gatehouse.css', 'page.js', 'passkey-add.js', 'passkey.js', 'demo.js', 'docs.css', 'docs.js', 'favicon.svg'].map(

@@ -1,10 +1,10 @@
 /** Signing in in this browser without an app that waits: a browser session, as the provider itself would open it. */
 import type { Context as KoaContext } from 'koa'
 import { flush, newUnit, units } from '../adapters/oidc.ts'
-import { acrOf, noteSignIn, type Proof } from '../server/domain/attempts.ts'
 import type { Context } from '../server/domain/context.ts'
 import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
+import { acrOf, noteSignIn, type Proof } from '../server/domain/proofs.ts'
 import * as sessions from '../server/domain/sessions.ts'
 import { cookieNames } from '../server/oidc/provider.ts'
 import type { Providers } from '../server/oidc/providers.ts'

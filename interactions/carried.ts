@@ -8,7 +8,7 @@ import { sha256 } from '../adapters/sealing.ts'
 import type { Context } from '../server/domain/context.ts'
 import { DIRECT_CLIENT } from '../server/domain/ids.ts'
 import { signInAddress } from './account/sign-in.ts'
-import { seeOther } from './mfa.ts'
+import { seeOther } from './page.ts'
 import type { Step } from './step.ts'
 
 const nameOf = (ctx: Context): string => {
@@ -30,8 +30,7 @@ export function carry(
   { mfaToken, expiresIn }: { mfaToken: string; expiresIn: number },
 ): void {
   setCookie(koa, ctx, mfaToken, expiresIn)
-  koa.status = 303
-  koa.redirect(signInAddress(ctx, `${ctx.tenant.mountPath}/account`, { again: true }))
+  seeOther(koa, signInAddress(ctx, `${ctx.tenant.mountPath}/account`, { again: true }))
 }
 
 /** Binds the carried attempt to this request, once. False where there is none. */
@@ -47,6 +46,6 @@ export async function adopt(s: Step): Promise<boolean> {
     .update({ interaction_id: interaction.uid, data: ctx.out.db.raw(`data || '{"carried": true}'`) })
     .returning('stage')
   if (!attempt) return false
-  seeOther(s, `${at}/${attempt.stage === 'actions' ? 'actions' : 'mfa'}`)
+  seeOther(s.koa, `${at}/${attempt.stage === 'actions' ? 'actions' : 'mfa'}`)
   return true
 }

@@ -4,10 +4,11 @@
  */
 import type { Context as KoaContext } from 'koa'
 import { transact } from '../server/api/pipeline.ts'
-import { owed, type Proof } from '../server/domain/attempts.ts'
 import type { Context } from '../server/domain/context.ts'
 import type { Pending } from '../server/domain/events.ts'
 import * as accepting from '../server/domain/invitations/accept.ts'
+import type { Proof } from '../server/domain/proofs.ts'
+import { owed } from '../server/domain/sign-in.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import type { Providers } from '../server/oidc/providers.ts'
@@ -15,7 +16,7 @@ import { type Member, mend, whoIsHere } from './account/area.ts'
 import { signInAddress } from './account/sign-in.ts'
 import { tokenOf } from './account-pages.ts'
 import { openHere } from './browser-session.ts'
-import { type Form, type PageHandler, passwordRules, readForm, spend } from './page.ts'
+import { type Form, type PageHandler, passwordRules, readForm, seeOther, spend } from './page.ts'
 import { render } from './render.ts'
 import { type Again, accountView } from './step.ts'
 
@@ -84,8 +85,7 @@ export const acceptInvitation =
       return donePage(v)
     }
     if (!v.offer.mustSignIn) return arrive(v, providers, form)
-    koa.status = 303
-    koa.redirect(signIn(v))
+    seeOther(koa, signIn(v))
   }
 
 const mistakes = (form: Form): Record<string, string> => ({

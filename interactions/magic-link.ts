@@ -1,14 +1,14 @@
 /** Signing in by mail on the hosted pages: ask, type the code, or open the link here or in another browser. */
 import { transact } from '../server/api/pipeline.ts'
-import * as attempts from '../server/domain/attempts.ts'
 import * as magicLinks from '../server/domain/magic-links.ts'
 import * as secrets from '../server/domain/secrets.ts'
+import { settle } from '../server/domain/sign-in.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { openHere } from './browser-session.ts'
 import { carry } from './carried.ts'
-import { prove } from './flow.ts'
-import { fieldErrors, isEmail, type PageHandler, readForm, spend } from './page.ts'
+import { fieldErrors, isEmail, type PageHandler, readForm, seeOther, spend } from './page.ts'
+import { prove } from './prove.ts'
 import { render } from './render.ts'
 import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'
 
@@ -80,8 +80,7 @@ export const open: PageHandler = async (koa, ctx) => {
   const { interactionId, email } = found.data
   const base = ctx.tenant.mountPath
   if (interactionId && koa.query.here === undefined) {
-    koa.status = 303
-    return koa.redirect(`${base}/interaction/${interactionId}/magic-link/open?token=${token}`)
+    return seeOther(koa, `${base}/interaction/${interactionId}/magic-link/open?token=${token}`)
   }
   render(koa, 'magic-link-open', {
     post: `${base}/magic-link`,
@@ -105,8 +104,7 @@ export const openWaiting =
       await step(show)(koa, ctx)
     } catch (error) {
       if ((error as Failure).code !== 'UNAUTHORIZED') throw error
-      koa.status = 303
-      koa.redirect(`${ctx.tenant.mountPath}/magic-link?token=${encodeURIComponent(token)}&here=1`)
+      seeOther(koa, `${ctx.tenant.mountPath}/magic-link?token=${encodeURIComponent(token)}&here=1`)
     }
   }
 
@@ -123,11 +121,10 @@ export const take =
     const token = tokenOf((await readForm(koa)).token)
     await spend(ctx, { name: 'magic-link-verify', count: 30, seconds: 900 })
     const outcome = await transact(ctx, async (inner) => {
-      const settled = await attempts.settle(inner, await magicLinks.take(inner, { token }))
+      const settled = await settle(inner, await magicLinks.take(inner, { token }))
       if (settled.kind === 'done') await openHere(koa, inner, providers, settled.proof)
       return settled
     })
     if (outcome.kind !== 'done') return carry(koa, ctx, outcome)
-    koa.status = 303
-    koa.redirect(`${ctx.tenant.mountPath}/`)
+    seeOther(koa, `${ctx.tenant.mountPath}/`)
   }

@@ -7,12 +7,13 @@ import * as enrolment from '../server/domain/factors/enrolment.ts'
 import * as totp from '../server/domain/factors/totp.ts'
 import type { Factor } from '../server/domain/login-policy.ts'
 import type { Failure } from '../server/kernel/errors.ts'
-import { prove } from './flow.ts'
-import { seeOther, startAgain, waiting } from './mfa.ts'
-import { readForm, spend, typedPhone } from './page.ts'
-import { credentialOf, mendable } from './passkey.ts'
+import { startAgain } from './login-page.ts'
+import { readForm, seeOther, spend, typedPhone } from './page.ts'
+import { credentialOf, mendable } from './passkey-answer.ts'
+import { prove } from './prove.ts'
 import { render } from './render.ts'
 import { type Again, clientView, mailboxLink, passkeyView, type Step, type StepHandler } from './step.ts'
+import { waiting } from './waiting.ts'
 
 const by = (s: Step) => ({ interactionId: s.interaction.uid })
 const SETUP = { name: 'mfa-setup', count: 20, seconds: 3600 }
@@ -25,7 +26,7 @@ async function enrolling(s: Step, otherwise?: string): Promise<enrolment.Waiting
   } catch (error) {
     const { code } = error as Failure
     if (code === 'UNAUTHORIZED') await startAgain(s, otherwise)
-    else if (code === 'CONFLICT') seeOther(s, `${s.at}/mfa`)
+    else if (code === 'CONFLICT') seeOther(s.koa, `${s.at}/mfa`)
     else throw error
   }
 }
@@ -105,7 +106,7 @@ export const begin: StepHandler = async (s) => {
     if (!errors) throw error
     return showEnrol(s, method, { form, errors, status })
   }
-  seeOther(s, `${s.at}/mfa?method=${method}`)
+  seeOther(s.koa, `${s.at}/mfa?method=${method}`)
 }
 
 /** Options of a passkey, as JSON for the page's script. */
@@ -123,7 +124,7 @@ export const enrol: StepHandler = async (s) => {
   const form = await readForm(s.koa)
   const found = await enrolling(s)
   if (!found) return
-  if (!found.begun) return seeOther(s, `${s.at}/mfa`)
+  if (!found.begun) return seeOther(s.koa, `${s.at}/mfa`)
   if (form.credential === undefined && !form.code?.trim())
     return showEnrol(s, '', { errors: { code: 'field.error.required' }, status: 400 })
   await spend(ctx, PROOF)

@@ -3,33 +3,17 @@ import { transact } from '../server/api/pipeline.ts'
 import { maskedEmail, maskedPhone, smsNumber } from '../server/domain/factors/codes.ts'
 import * as second from '../server/domain/factors/second.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
-import { prove, showLogin } from './flow.ts'
+import { startAgain } from './login-page.ts'
 import { showCodes, showEnrol } from './mfa-enrol.ts'
-import { readForm, spend } from './page.ts'
+import { readForm, seeOther, spend } from './page.ts'
+import { prove } from './prove.ts'
 import { render } from './render.ts'
 import { type Again, clientView, mailboxLink, passkeyView, type Step, type StepHandler } from './step.ts'
-
-export type Waiting = Awaited<ReturnType<typeof second.open>>
-
-/** The sign-in of this interaction that waits for its second factor. */
-export const waiting = (s: Step): Promise<Waiting | undefined> =>
-  second.open(s.ctx, { interactionId: s.interaction.uid }).catch((error) => {
-    if ((error as Failure).code === 'UNAUTHORIZED') return undefined
-    throw error
-  })
-
-export const seeOther = ({ koa }: Step, to: string): void => {
-  koa.status = 303
-  koa.redirect(to)
-}
-
-/** Nothing waits any more: the sign-in begins afresh. */
-export const startAgain = (s: Step, reason = 'mfa.error.startAgain'): Promise<void> =>
-  showLogin(s, { form: { email: '' }, errors: { _form: reason }, status: 401 })
+import { type Waiting, waiting } from './waiting.ts'
 
 export const showMfa: StepHandler = async (s) => {
   const found = await waiting(s)
-  if (!found) return seeOther(s, s.at)
+  if (!found) return seeOther(s.koa, s.at)
   if (found.attempt.data.proven) return showCodes(s)
   if (found.methods.length === 0) return showEnrol(s, String(s.koa.query.method ?? ''))
   await challenge(s, found, String(s.koa.query.method ?? ''))
@@ -118,5 +102,5 @@ export const send: StepHandler = async (s) => {
     if ((error as Failure).code !== 'RATE_LIMITED') throw error
     return challenge(s, found, method, { errors: { _form: 'mfa.error.noMoreCodes' }, status: 429 })
   }
-  seeOther(s, `${s.at}/mfa?method=${method}`)
+  seeOther(s.koa, `${s.at}/mfa?method=${method}`)
 }

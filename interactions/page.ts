@@ -19,6 +19,12 @@ export type PageHandler = (koa: KoaContext, ctx: Context & Pending) => Promise<v
 
 const FORM_LIMIT = 64 * 1024
 
+/** On to another page. */
+export function seeOther(koa: KoaContext, to: string): void {
+  koa.status = 303
+  koa.redirect(to)
+}
+
 /** Puts the tenant's page context on the Koa context; needed before anything renders. */
 export function preparePage(koa: KoaContext, out: Outside, tenant: Tenant): Page {
   const { config, sealing } = out

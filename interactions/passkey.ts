@@ -2,10 +2,12 @@
 import { transact } from '../server/api/pipeline.ts'
 import * as attempts from '../server/domain/attempts.ts'
 import * as passkeys from '../server/domain/passkeys.ts'
-import { type Failure, fail } from '../server/kernel/errors.ts'
-import { prove, showLogin } from './flow.ts'
-import { showMfaAgain, startAgain } from './mfa.ts'
+import type { Failure } from '../server/kernel/errors.ts'
+import { showLogin, startAgain } from './login-page.ts'
+import { showMfaAgain } from './mfa.ts'
 import { readForm, spend } from './page.ts'
+import { credentialOf, mendable } from './passkey-answer.ts'
+import { prove } from './prove.ts'
 import type { Step, StepHandler } from './step.ts'
 
 const waitingAttempt = (s: Step) => attempts.find(s.ctx, { interactionId: s.interaction.uid })
@@ -30,17 +32,6 @@ export const beginSecond: StepHandler = async (s) => {
   const attempt = await waitingAttempt(s)
   answer(s, await transact(s.ctx, (inner) => passkeys.beginSignIn(inner, { attempt })))
 }
-
-export function credentialOf(value: string | undefined): unknown {
-  try {
-    return JSON.parse(value ?? '')
-  } catch {
-    throw fail('VALIDATION_ERROR', 'The browser sent no passkey')
-  }
-}
-
-/** What the person can mend by trying again. */
-export const mendable = new Set(['INVALID_TOKEN', 'INVALID_CREDENTIALS', 'INVALID_CODE', 'VALIDATION_ERROR'])
 
 const said: Partial<Record<Failure['code'], string>> = {
   ACCOUNT_DISABLED: 'login.error.disabled',

@@ -2,23 +2,21 @@
 import { transact } from '../server/api/pipeline.ts'
 import * as actions from '../server/domain/required-actions.ts'
 import type { Failure } from '../server/kernel/errors.ts'
-import { prove } from './flow.ts'
-import { seeOther, startAgain } from './mfa.ts'
-import { fieldErrors, passwordRules, readForm, spend } from './page.ts'
+import { startAgain } from './login-page.ts'
+import { fieldErrors, passwordRules, readForm, seeOther, spend } from './page.ts'
+import { prove } from './prove.ts'
 import { render } from './render.ts'
 import { type Again, clientView, type Step, type StepHandler } from './step.ts'
+import { ifWaiting } from './waiting.ts'
 
 type Waiting = Awaited<ReturnType<typeof actions.open>>
 
 const waiting = (s: Step): Promise<Waiting | undefined> =>
-  actions.open(s.ctx, { interactionId: s.interaction.uid }).catch((error) => {
-    if ((error as Failure).code === 'UNAUTHORIZED') return undefined
-    throw error
-  })
+  ifWaiting(actions.open(s.ctx, { interactionId: s.interaction.uid }))
 
 export const showActions: StepHandler = async (s) => {
   const found = await waiting(s)
-  if (!found) return seeOther(s, s.at)
+  if (!found) return seeOther(s.koa, s.at)
   actionsPage(s, found)
 }
 

@@ -5,14 +5,11 @@ import * as identities from '../server/domain/identities.ts'
 import * as providers from '../server/domain/identity-providers.ts'
 import * as social from '../server/domain/social-login.ts'
 import type { Failure } from '../server/kernel/errors.ts'
-import { prove, showLogin } from './flow.ts'
-import { fieldErrors, spend } from './page.ts'
+import { showLogin } from './login-page.ts'
+import { fieldErrors, seeOther, spend } from './page.ts'
+import { prove } from './prove.ts'
 import { providerAnswer } from './provider-answer.ts'
 import type { Step, StepHandler } from './step.ts'
-
-/** Buttons of the login page. */
-export const buttons = async (s: Pick<Step, 'ctx' | 'at'>) =>
-  (await providers.enabled(s.ctx)).map(({ slug, name }) => ({ id: slug, name, href: `${s.at}/social/${slug}` }))
 
 const slugOf = (s: Step) => String(s.koa.params.provider)
 
@@ -20,8 +17,7 @@ export const go: StepHandler = async (s) => {
   await spend(s.ctx, { name: 'social-authorize', count: 30, seconds: 900 })
   try {
     const { url } = await social.begin(s.ctx, slugOf(s), { interactionId: s.interaction.uid })
-    s.koa.status = 303
-    s.koa.redirect(url)
+    seeOther(s.koa, url)
   } catch (error) {
     await refused(s, error)
   }

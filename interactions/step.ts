@@ -1,16 +1,16 @@
 /** What every step of an authorization request shares: the stored interaction, and the way back to the provider. */
 import type { Context as KoaContext } from 'koa'
 import { flush, newUnit, units } from '../adapters/oidc.ts'
-import { ACR, acrOf } from '../server/domain/attempts.ts'
 import type { Context, Outside } from '../server/domain/context.ts'
 import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
 import * as passkeys from '../server/domain/passkeys.ts'
+import { ACR, acrOf } from '../server/domain/proofs.ts'
 import { fail } from '../server/kernel/errors.ts'
 import { fullName } from '../server/oidc/account.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { keepDevice } from './device-cookie.ts'
-import { dress, type Form, type PageHandler } from './page.ts'
+import { dress, type Form, type PageHandler, seeOther } from './page.ts'
 
 export interface Step {
   koa: KoaContext
@@ -71,8 +71,7 @@ export async function finish(s: Step, result: object): Promise<void> {
   const returnTo = await s.provider.interactionResult(s.koa.req, s.koa.res, result, { mergeWithLastSubmission: true })
   unit.events.push(...takeEvents(s.ctx))
   await flush(unit)
-  s.koa.status = 303
-  s.koa.redirect(returnTo)
+  seeOther(s.koa, returnTo)
 }
 
 /** Notes this browser as a device of the person; one that may skip the second factor for `trustDays`. */

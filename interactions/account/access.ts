@@ -2,7 +2,7 @@
 import { agentLabel } from '../../adapters/agents.ts'
 import { transact } from '../../server/api/pipeline.ts'
 import * as consents from '../../server/domain/consents.ts'
-import * as devices from '../../server/domain/devices.ts'
+import * as devices from '../../server/domain/devices/owned.ts'
 import * as factors from '../../server/domain/factors.ts'
 import * as history from '../../server/domain/history.ts'
 import * as sessions from '../../server/domain/sessions.ts'

@@ -4,7 +4,6 @@
  */
 import type { Context as KoaContext } from 'koa'
 import { findPerson, newUnit, touchSessions, units } from '../../adapters/oidc.ts'
-import { ACR } from '../../server/domain/attempts.ts'
 import type { Actor, Context, UserRow } from '../../server/domain/context.ts'
 import * as devices from '../../server/domain/devices.ts'
 import type { Pending } from '../../server/domain/events.ts'
@@ -13,10 +12,11 @@ import { enabled as identityProviders } from '../../server/domain/identity-provi
 import { DIRECT_CLIENT } from '../../server/domain/ids.ts'
 import { policyAt, suffices } from '../../server/domain/login-policy.ts'
 import * as passkeys from '../../server/domain/passkeys.ts'
+import { ACR } from '../../server/domain/proofs.ts'
 import { isRecent } from '../../server/domain/recent.ts'
 import type { Failure } from '../../server/kernel/errors.ts'
 import type { Providers } from '../../server/oidc/providers.ts'
-import { type Form, fieldErrors, type PageHandler } from '../page.ts'
+import { type Form, fieldErrors, type PageHandler, seeOther } from '../page.ts'
 import { render } from '../render.ts'
 import { accountView } from '../step.ts'
 import { signInAddress } from './sign-in.ts'
@@ -64,8 +64,7 @@ const needsFactor = async ({ ctx, user }: Member): Promise<boolean> =>
 /** Comes back to this page; after a post, to the page with the form, which has the same path or the one above. */
 function goSignIn(koa: KoaContext, ctx: Context, how: { again?: boolean; acr?: string }): void {
   const path = koa.method === 'GET' ? `${koa.path}${koa.search}` : sectionOf(koa.path)
-  koa.status = 303
-  koa.redirect(signInAddress(ctx, `${ctx.tenant.mountPath}${path}`, how))
+  seeOther(koa, signInAddress(ctx, `${ctx.tenant.mountPath}${path}`, how))
 }
 const sectionOf = (path: string) => path.split('/').slice(0, 3).join('/')
 
@@ -82,7 +81,7 @@ export async function whoIsHere(
   const user = session.accountId && (await findPerson(unit, session.accountId))
   if (user?.status !== 'active' || (user.locked_until && user.locked_until > new Date())) return undefined
   await touchSessions(unit)
-  const roles = user.role_ids.map((id: string) => ctx.tenant.roles.get(id)).filter(Boolean)
+  const roles = (user.role_ids as string[]).flatMap((id) => ctx.tenant.roles.get(id) ?? [])
   const actor: Actor = {
     kind: 'user',
     userId: user.id,
@@ -91,8 +90,8 @@ export async function whoIsHere(
     grantId: undefined,
     tokenId: session.uid,
     scopes: new Set(),
-    roles: roles.map((role: any) => role.name),
-    permissions: new Set(roles.flatMap((role: any) => role.permissions)),
+    roles: roles.map((role) => role.name),
+    permissions: new Set(roles.flatMap((role) => role.permissions)),
     firstParty: true,
     emailVerified: user.email_verified_at !== null,
     authTime: session.loginTs,
@@ -148,8 +147,7 @@ export function show(member: Member, name: string, data: Record<string, any> = {
 
 /** After a post: the page, with a line that says what was done (account.done.<done>). */
 export function goOn({ koa, at }: Member, section: string, done?: string): void {
-  koa.status = 303
-  koa.redirect(`${at}${section && `/${section}`}${done ? `?done=${done}` : ''}`)
+  seeOther(koa, `${at}${section && `/${section}`}${done ? `?done=${done}` : ''}`)
 }
 
 /** Shows the form again for a failure the person can mend; throws others on. */

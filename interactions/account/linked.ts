@@ -6,7 +6,7 @@ import * as providers from '../../server/domain/identity-providers.ts'
 import { assertRecent } from '../../server/domain/recent.ts'
 import * as social from '../../server/domain/social-login.ts'
 import type { Failure } from '../../server/kernel/errors.ts'
-import { readForm, spend } from '../page.ts'
+import { readForm, seeOther, spend } from '../page.ts'
 import { providerAnswer } from '../provider-answer.ts'
 import { goOn, type Member, type MemberHandler, show } from './area.ts'
 
@@ -45,8 +45,7 @@ export const link: MemberHandler = async (m) => {
   await spend(m.ctx, { name: 'social-authorize', count: 30, seconds: 900 })
   try {
     const { url } = await social.begin(m.ctx, provider, { linkTo: m.user.id, sessionId: m.session.uid })
-    m.koa.status = 303
-    m.koa.redirect(url)
+    seeOther(m.koa, url)
   } catch (error) {
     await refused(m, error)
   }

@@ -6,7 +6,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Context } from '../../server/domain/context.ts'
 import { DIRECT_CLIENT } from '../../server/domain/ids.ts'
 import { fail } from '../../server/kernel/errors.ts'
-import type { PageHandler } from '../page.ts'
+import { type PageHandler, seeOther } from '../page.ts'
 
 /** Seconds a person may take to sign in. */
 const PATIENCE = 3600
@@ -58,7 +58,6 @@ export function signInAddress(ctx: Context, path: string, { again = false, acr, 
 export const callback: PageHandler = async (koa, ctx) => {
   const path = pathOf(ctx, koa.query.state)
   if (path === undefined) throw fail('UNAUTHORIZED', 'This sign-in has expired')
-  koa.status = 303
   // Whoever gave up signing in would be asked again at once.
-  koa.redirect(koa.query.error === undefined ? path : `${ctx.tenant.mountPath}/`)
+  seeOther(koa, koa.query.error === undefined ? path : `${ctx.tenant.mountPath}/`)
 }

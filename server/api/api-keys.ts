@@ -17,7 +17,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { Done, done, paged, pageInput } from './shapes.ts'
 
 const tag = 'API keys'
 
@@ -63,11 +63,7 @@ export const list = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(ApiKey),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await apiKeys.list(ctx, ctx.actor!.userId!, window)
-    return { items: items.map(view), count: items.length, total, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => apiKeys.list(ctx, ctx.actor!.userId!, window), view),
 })
 
 export const create = operation({

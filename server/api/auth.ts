@@ -1,10 +1,10 @@
 /** Registering, signing in and out, refreshing: the direct-login API. */
 import * as accounts from '../domain/accounts.ts'
-import { settle } from '../domain/attempts.ts'
 import { operation } from '../domain/context.ts'
 import * as login from '../domain/login.ts'
 import * as sessions from '../domain/sessions.ts'
 import { definitions } from '../domain/settings.ts'
+import { settle } from '../domain/sign-in.ts'
 import * as tokenCookies from '../domain/token-cookies.ts'
 import { fail } from '../kernel/errors.ts'
 import {

@@ -16,10 +16,11 @@ import {
   text,
   uri,
 } from '../kernel/schema.ts'
+import { slug } from './shapes.ts'
 
 const tag = 'Client requests'
 const looking = { name: 'client-request-status', count: 120, seconds: 60 }
-const clientKey = text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$', description: 'Becomes the client_id' })
+const clientKey = slug('Becomes the client_id')
 const word = text(50, { pattern: '^[a-z][a-z0-9_-]*$' })
 const status = oneOf(['pending', 'approved', 'rejected'])
 export const OrganizationSupport = object({

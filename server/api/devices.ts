@@ -1,7 +1,7 @@
 /** A person's own devices: what signed in where, which skip the second factor, which may not sign in any more. */
 
 import { type Context, operation } from '../domain/context.ts'
-import * as devices from '../domain/devices.ts'
+import * as devices from '../domain/devices/owned.ts'
 import { versionBy } from '../domain/versions.ts'
 import {
   boolean,
@@ -16,7 +16,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { Done, done, paged, pageInput } from './shapes.ts'
 
 const tag = 'Devices'
 
@@ -89,11 +89,7 @@ export const list = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(Device),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await devices.list(ctx, me(ctx), window)
-    return { items: items.map(view), count: items.length, total, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => devices.list(ctx, me(ctx), window), view),
 })
 
 export const get = operation({

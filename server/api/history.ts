@@ -18,7 +18,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { Done, done, paged, pageInput } from './shapes.ts'
 
 const tag = 'History'
 
@@ -58,21 +58,17 @@ const login = ({ type, data, ...event }: history.EventView) => ({
 })
 const entry = ({ type, ...event }: history.EventView) => ({ ...event, eventType: type })
 
-const paged = object({
+const readOn = object({
   ...pageInput,
   cursor: optional(uuid({ description: 'next_cursor of the page before; faster than offset' })),
 })
 
-async function read<T>(
+const read = <T>(
   ctx: Context,
   kind: history.Kind,
-  input: { limit?: number; offset?: number; cursor?: string },
+  { cursor, ...input }: { limit?: number; offset?: number; cursor?: string },
   shape: (event: history.EventView) => T,
-) {
-  const window = pageOf(input)
-  const { items, nextCursor } = await history.list(ctx, ctx.actor!.userId!, kind, { ...window, cursor: input.cursor })
-  return { items: items.map(shape), count: items.length, ...window, ...(nextCursor && { nextCursor }) }
-}
+) => paged(input, (window) => history.list(ctx, ctx.actor!.userId!, kind, { ...window, cursor }), shape)
 
 export const logins = operation({
   id: 'history.logins',
@@ -80,7 +76,7 @@ export const logins = operation({
   tag,
   auth: 'user',
   effect: 'read',
-  input: paged,
+  input: readOn,
   output: page(Login),
   run: (ctx, input) => read(ctx, 'logins', input, login),
 })
@@ -91,7 +87,7 @@ export const securityEvents = operation({
   tag,
   auth: 'user',
   effect: 'read',
-  input: paged,
+  input: readOn,
   output: page(Entry),
   run: (ctx, input) => read(ctx, 'security', input, entry),
 })
@@ -103,7 +99,7 @@ export const auditLogs = operation({
   tag,
   auth: 'user',
   effect: 'read',
-  input: paged,
+  input: readOn,
   output: page(Entry),
   run: (ctx, input) => read(ctx, 'all', input, entry),
 })
@@ -150,11 +146,7 @@ export const tokens = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(RefreshToken),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await history.tokens(ctx, ctx.actor!.userId!, window)
-    return { items, count: items.length, total, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => history.tokens(ctx, ctx.actor!.userId!, window)),
 })
 
 export const revokeToken = operation({

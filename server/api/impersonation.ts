@@ -15,7 +15,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { Done, done, paged, pageInput } from './shapes.ts'
 
 const tag = 'Impersonation'
 const Impersonation = resource('Impersonation', {
@@ -65,11 +65,7 @@ export const list = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(Impersonation),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await impersonation.list(ctx, window)
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => impersonation.list(ctx, window)),
 })
 
 export const status = operation({

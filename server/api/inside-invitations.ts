@@ -1,13 +1,12 @@
-/** Inviting to organizations and workspaces, and accepting as who is signed in. */
-import { operation } from '../domain/context.ts'
-import * as accepting from '../domain/invitations/accept.ts'
+/** Inviting to organizations and workspaces. */
+import { type Context, operation } from '../domain/context.ts'
+import * as inside from '../domain/invitations/inside.ts'
 import * as invitations from '../domain/invitations.ts'
 import { WORKSPACE_ROLES } from '../domain/workspaces.ts'
 import { email, object, oneOf, optional, page, text, uuid } from '../kernel/schema.ts'
-import { Accepted, acceptErrors, accepted, Invitation, listed, view } from './invitations.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { Invitation, tag, view } from './invitations.ts'
+import { Done, done, paged, pageInput } from './shapes.ts'
 
-const tag = 'Invitations'
 const members = { inside: 'members:manage' }
 const workspaces = { inside: 'workspaces:manage' }
 const createErrors = ['NOT_FOUND', 'ACCESS_DENIED', 'CONFLICT', 'VALIDATION_ERROR', 'RATE_LIMITED'] as const
@@ -25,11 +24,15 @@ export const create = operation({
   output: Invitation,
   prepare: (ctx, input) => invitations.prepare(ctx, input.email),
   run: async (ctx, input) =>
-    view(
-      ctx,
-      await invitations.createInside(ctx, { organizationId: input.orgId, email: input.email, role: input.roleId }),
-    ),
+    view(ctx, await inside.create(ctx, { organizationId: input.orgId, email: input.email, role: input.roleId })),
 })
+
+const pending = (ctx: Context, where: inside.Inside, input: { limit?: number; offset?: number }) =>
+  paged(
+    input,
+    (window) => inside.pending(ctx, where, window),
+    (row) => view(ctx, row),
+  )
 
 export const list = operation({
   id: 'organizations.invitations',
@@ -41,10 +44,7 @@ export const list = operation({
   errors: ['NOT_FOUND', 'ACCESS_DENIED'],
   input: object({ ...pageInput, orgId: optional(uuid()) }),
   output: page(Invitation),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    return listed(ctx, await invitations.pendingInside(ctx, { organizationId: input.orgId }, window), window)
-  },
+  run: (ctx, input) => pending(ctx, { organizationId: input.orgId }, input),
 })
 
 export const revoke = operation({
@@ -57,7 +57,7 @@ export const revoke = operation({
   input: object({ id: uuid() }),
   output: Done,
   async run(ctx, input) {
-    await invitations.revokeInside(ctx, input.id)
+    await inside.revoke(ctx, input.id)
     return done('The invitation is revoked')
   },
 })
@@ -74,8 +74,7 @@ export const createInWorkspace = operation({
   example: { email: 'new.colleague@example.com', role: 'member' },
   output: Invitation,
   prepare: (ctx, input) => invitations.prepare(ctx, input.email),
-  run: async (ctx, { id, ...input }) =>
-    view(ctx, await invitations.createInWorkspace(ctx, { ...input, workspaceId: id })),
+  run: async (ctx, { id, ...input }) => view(ctx, await inside.createInWorkspace(ctx, { ...input, workspaceId: id })),
 })
 
 export const listInWorkspace = operation({
@@ -87,10 +86,7 @@ export const listInWorkspace = operation({
   errors: ['NOT_FOUND', 'ACCESS_DENIED'],
   input: object({ ...pageInput, id: uuid() }),
   output: page(Invitation),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    return listed(ctx, await invitations.pendingInside(ctx, { workspaceId: input.id }, window), window)
-  },
+  run: (ctx, input) => pending(ctx, { workspaceId: input.id }, input),
 })
 
 export const revokeInWorkspace = operation({
@@ -103,50 +99,7 @@ export const revokeInWorkspace = operation({
   input: object({ id: uuid(), invId: uuid() }),
   output: Done,
   async run(ctx, input) {
-    await invitations.revokeInside(ctx, input.invId, { workspaceId: input.id })
+    await inside.revoke(ctx, input.invId, { workspaceId: input.id })
     return done('The invitation is revoked')
   },
-})
-
-const joining = {
-  tag,
-  auth: 'user',
-  effect: 'write',
-  limit: { name: 'invitation-accept', count: 20, seconds: 900 },
-  output: Accepted,
-} as const
-
-export const join = operation({
-  ...joining,
-  id: 'invitations.join',
-  summary: 'Join via invitation code',
-  description: 'The code of the mail, or the token of its link.',
-  errors: [...acceptErrors, 'INVALID_TOKEN', 'EMAIL_MISMATCH'],
-  input: object({ invitationCode: text(512) }),
-  example: { invitationCode: 'abc123def456' },
-  run: async (ctx, input) => accepted(ctx, await accepting.acceptAs(ctx, secretOf(input.invitationCode))),
-})
-
-/** Codes are much shorter than tokens. */
-const secretOf = (given: string) => (given.length > 20 ? { token: given } : { code: given })
-
-export const accept = operation({
-  ...joining,
-  id: 'invitations.accept_by_token',
-  summary: 'Accept invitation',
-  errors: [...acceptErrors, 'INVALID_TOKEN', 'EMAIL_MISMATCH'],
-  input: object({ token: text(512, { description: 'Of the mailed link, or the code of the mail' }) }),
-  example: { token: '<invitation_token>' },
-  run: async (ctx, input) => accepted(ctx, await accepting.acceptAs(ctx, secretOf(input.token))),
-})
-
-export const acceptPending = operation({
-  ...joining,
-  id: 'invitations.accept_pending',
-  summary: 'Accept pending invitation',
-  description: 'To your own verified address: the one of invitation_id, or the only one there is.',
-  errors: [...acceptErrors, 'NOT_FOUND'],
-  input: object({ invitationId: optional(uuid()) }),
-  example: {},
-  run: async (ctx, input) => accepted(ctx, await accepting.acceptPending(ctx, input.invitationId)),
 })

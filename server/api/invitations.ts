@@ -1,16 +1,10 @@
-/** Inviting people, and accepting. */
-import { settle } from '../domain/attempts.ts'
+/** Inviting people to the tenant, and what has become of all invitations. */
 import { type Context, operation } from '../domain/context.ts'
-import * as accepting from '../domain/invitations/accept.ts'
 import * as invitations from '../domain/invitations.ts'
-import * as memberships from '../domain/memberships.ts'
 import { versionBy } from '../domain/versions.ts'
 import { WORKSPACE_ROLES } from '../domain/workspaces.ts'
-import { fail } from '../kernel/errors.ts'
 import {
   array,
-  boolean,
-  either,
   email,
   instant,
   nullable,
@@ -23,10 +17,9 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
-import { Done, done, Password, pageInput, pageOf, personNames } from './shapes.ts'
+import { Done, done, paged, pageInput } from './shapes.ts'
 
-const tag = 'Invitations'
+export const tag = 'Invitations'
 
 export const Invitation = resource('Invitation', {
   id: uuid(),
@@ -46,7 +39,7 @@ export const Invitation = resource('Invitation', {
   revokedAt: nullable(instant()),
 })
 
-const rolesOf = (ctx: Context, ids: string[]) =>
+export const rolesOf = (ctx: Context, ids: string[]) =>
   ids.flatMap((id) => {
     const role = ctx.tenant.roles.get(id)
     return role ? [{ id, name: role.name }] : []
@@ -70,12 +63,6 @@ export const view = (ctx: Context, row: invitations.InvitationRow) => ({
   revokedAt: row.revoked_at,
 })
 
-export const listed = (
-  ctx: Context,
-  { items, total }: { items: invitations.InvitationRow[]; total: number },
-  window: { limit: number; offset: number },
-) => ({ items: items.map((row) => view(ctx, row)), count: items.length, total, ...window })
-
 export const list = operation({
   id: 'invitations.list',
   summary: 'List all invitations',
@@ -85,10 +72,12 @@ export const list = operation({
   effect: 'read',
   input: object({ ...pageInput, status: optional(oneOf(invitations.STATUSES)) }),
   output: page(Invitation),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    return listed(ctx, await invitations.list(ctx, input.status, window), window)
-  },
+  run: (ctx, input) =>
+    paged(
+      input,
+      (window) => invitations.list(ctx, input.status, window),
+      (row) => view(ctx, row),
+    ),
 })
 
 export const create = operation({
@@ -154,164 +143,4 @@ export const resend = operation({
   output: Invitation,
   prepare: async (ctx, input) => invitations.prepare(ctx, (await invitations.get(ctx, input.id)).email),
   run: async (ctx, input) => view(ctx, await invitations.resend(ctx, input.id)),
-})
-
-const token = text(512, { description: 'Of the mailed link' })
-
-const Place = nullable(object({ id: uuid(), name: string() }))
-const Offer = resource('InvitationOffer', {
-  valid: boolean(),
-  email: email({ description: 'The invited address' }),
-  tenant: string({ description: 'Its name' }),
-  organization: Place,
-  workspace: Place,
-  roles: array(string(), { description: 'Besides the default role' }),
-  invitedBy: nullable(string({ description: 'In words' })),
-  expiresAt: instant(),
-  signInRequired: boolean({
-    description: 'There is an account: accept with its access token. Else with a password, which makes the account',
-  }),
-})
-
-async function look(ctx: Context, secret: string) {
-  const { row, where, mustSignIn, invitedBy } = await accepting.offered(ctx, secret)
-  return {
-    valid: true,
-    email: row.email,
-    tenant: ctx.tenant.name,
-    ...where,
-    roles: rolesOf(ctx, row.role_ids).map(({ name }) => name),
-    invitedBy: invitedBy ?? null,
-    expiresAt: row.expires_at,
-    signInRequired: mustSignIn,
-  }
-}
-
-const looking = {
-  tag,
-  effect: 'read',
-  limit: { name: 'invitation-look', count: 30, seconds: 900 },
-  errors: ['INVALID_TOKEN', 'INVITATION_EXPIRED', 'RATE_LIMITED'],
-  input: object({ token }),
-  output: Offer,
-  run: (ctx: Context, input: { token: string }) => look(ctx, input.token),
-} as const
-
-export const validate = operation({
-  ...looking,
-  id: 'invitations.validate',
-  summary: 'Validate invitation token (public)',
-  description: 'What the invitation offers, to whoever holds the mailed link. Changes nothing.',
-  auth: 'anyone',
-  example: { token: '<invitation_token>' },
-})
-
-export const preview = operation({
-  ...looking,
-  id: 'invitations.preview',
-  summary: 'Preview invitation',
-  auth: 'user',
-})
-
-export const Accepted = resource('AcceptedInvitation', {
-  invitation: Invitation,
-  organization: Place,
-  workspace: Place,
-  membership: nullable(object({ role: string({ description: 'In the organization' }) })),
-})
-
-export async function accepted(ctx: Context, { row, where }: accepting.Accepted, userId = ctx.actor!.userId!) {
-  const membership = where.organization && (await memberships.find(ctx, where.organization.id, userId))
-  return {
-    invitation: view(ctx, row),
-    ...where,
-    membership: membership ? { role: ctx.tenant.roles.get(membership.role_id)?.name ?? membership.role_id } : null,
-  }
-}
-
-/** Who shows a bearer token accepts as that person, who must have let that app act for them. */
-function isPerson({ actor }: Context): boolean {
-  if (!actor) return false
-  if (actor.kind !== 'user') throw fail('ACCESS_DENIED', 'This needs a person, not a client by itself')
-  if (!actor.firstParty && !actor.scopes.has('account'))
-    throw fail('ACCESS_DENIED', 'This access token was not given the account scope', { details: { scope: 'account' } })
-  return true
-}
-
-export const accept = operation({
-  id: 'invitations.accept',
-  summary: 'Accept invitation & create account (public)',
-  description:
-    'Without a bearer token: makes the account with this password and signs in; the link has proven the address. Where links are no way to sign in, it answers without tokens. Where the address has an account, send its access token instead.',
-  tag,
-  auth: 'anyone',
-  effect: 'write',
-  limit: { name: 'invitation-accept', count: 20, seconds: 900 },
-  errors: [
-    'INVALID_TOKEN',
-    'INVITATION_EXPIRED',
-    'WEAK_PASSWORD',
-    'UNAUTHORIZED',
-    'EMAIL_MISMATCH',
-    'EMAIL_VERIFICATION_REQUIRED',
-    'ACCOUNT_DISABLED',
-    'ACCOUNT_LOCKED',
-    'ACCESS_DENIED',
-    'CONFLICT',
-    'SINGLE_ORGANIZATION_MODE',
-    'RATE_LIMITED',
-  ],
-  input: object({ token, password: optional(Password), ...personNames }),
-  example: { token: '<invitation_token>', password: 'SecurePassword123!', givenName: 'Ada', familyName: 'Lovelace' },
-  output: either(LoginResult, MfaRequired, ActionsRequired, Accepted),
-  prepare: async (ctx, input) => (isPerson(ctx) ? undefined : accepting.prepare(ctx, input)),
-  async run(ctx, input, hash) {
-    if (hash === undefined) return accepted(ctx, await accepting.acceptAs(ctx, { token: input.token }))
-    const { proof, signsIn, ...done } = await accepting.accept(ctx, input, hash)
-    return signsIn ? answerLogin(ctx, await settle(ctx, proof)) : accepted(ctx, done, proof.user.id)
-  },
-})
-
-export const received = operation({
-  id: 'invitations.received',
-  summary: 'List the invitations to your own address',
-  description: 'Once your address is verified, they are accepted without the link.',
-  tag,
-  auth: 'user',
-  effect: 'read',
-  input: object(pageInput),
-  output: page(Invitation),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    return listed(ctx, await accepting.received(ctx, window), window)
-  },
-})
-
-export const acceptErrors = [
-  'INVITATION_EXPIRED',
-  'EMAIL_VERIFICATION_REQUIRED',
-  'SINGLE_ORGANIZATION_MODE',
-  'ACCESS_DENIED',
-  'CONFLICT',
-  'RATE_LIMITED',
-] as const
-
-export const acceptReceived = operation({
-  id: 'invitations.accept_received',
-  summary: 'Accept an invitation to your own address',
-  tag,
-  auth: 'user',
-  effect: 'write',
-  limit: { name: 'invitation-accept', count: 20, seconds: 900 },
-  errors: [
-    'NOT_FOUND',
-    'INVITATION_EXPIRED',
-    'EMAIL_VERIFICATION_REQUIRED',
-    'ACCESS_DENIED',
-    'CONFLICT',
-    'RATE_LIMITED',
-  ],
-  input: object({ id: uuid() }),
-  output: Accepted,
-  run: async (ctx, input) => accepted(ctx, await accepting.acceptPending(ctx, input.id)),
 })

@@ -1,7 +1,8 @@
 /** How every way of signing in answers over REST: tokens, or what is still owed. */
-import type { Outcome } from '../domain/attempts.ts'
+
 import type { Context } from '../domain/context.ts'
 import { termsOf } from '../domain/required-actions.ts'
+import type { Outcome } from '../domain/sign-in.ts'
 import { array, boolean, either, integer, object, oneOf, optional, resource, string, uuid } from '../kernel/schema.ts'
 import { Tokens, User, userView } from './shapes.ts'
 

@@ -1,7 +1,8 @@
 /** Passwordless sign-in: a mailed link and code. */
-import { settle } from '../domain/attempts.ts'
+
 import { operation } from '../domain/context.ts'
 import * as magicLinks from '../domain/magic-links.ts'
+import { settle } from '../domain/sign-in.ts'
 import { fail } from '../kernel/errors.ts'
 import { boolean, email, object, optional, text } from '../kernel/schema.ts'
 import { answerLogin, LoginAnswer } from './login-answer.ts'

@@ -7,10 +7,8 @@ import { versionBy } from '../domain/versions.ts'
 import { fail } from '../kernel/errors.ts'
 import {
   array,
-  email,
   instant,
   integer,
-  nullable,
   object,
   oneOf,
   optional,
@@ -20,13 +18,13 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { cursorInput, Done, done, pageOf } from './shapes.ts'
+import { cursorInput, Done, done, Member, paged } from './shapes.ts'
 
 const tag = 'Memberships'
 
 const Membership = resource('Membership', {
   id: uuid(),
-  user: object({ id: uuid(), email: email(), name: nullable(string()) }),
+  user: Member,
   organization: resource('OrganizationName', { id: uuid(), name: string(), tenantId: string() }),
   role: object({ id: uuid(), name: string() }),
   createdAt: instant(),
@@ -46,15 +44,11 @@ const version = versionBy('membership', ['id'], (ctx, { id }) =>
 )
 
 /** A page as both lists answer it. */
-async function listed(
+const listed = (
   ctx: Context,
   filter: lists.Filter,
   { cursor, ...input }: { limit?: number; offset?: number; cursor?: string },
-) {
-  const window = pageOf(input)
-  const { items, nextCursor, ...rest } = await lists.list(ctx, filter, { ...window, cursor })
-  return { items: items.map(view), count: items.length, ...rest, ...window, ...(nextCursor && { nextCursor }) }
-}
+) => paged(input, (window) => lists.list(ctx, filter, { ...window, cursor }), view)
 
 export const list = operation({
   id: 'memberships.list',

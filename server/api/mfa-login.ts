@@ -1,9 +1,11 @@
 /** The second step of a sign-in over REST. */
-import { type Attempt, type Proof, settle } from '../domain/attempts.ts'
+import type { Attempt } from '../domain/attempts.ts'
 import { type Context, operation } from '../domain/context.ts'
 import * as enrolment from '../domain/factors/enrolment.ts'
 import * as second from '../domain/factors/second.ts'
+import type { Proof } from '../domain/proofs.ts'
 import * as actions from '../domain/required-actions.ts'
+import { settle } from '../domain/sign-in.ts'
 import { PHONE } from '../domain/users.ts'
 import { fail } from '../kernel/errors.ts'
 import {

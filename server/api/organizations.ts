@@ -23,7 +23,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { cursorInput, Done, done, pageOf } from './shapes.ts'
+import { cursorInput, Done, done, paged, slug } from './shapes.ts'
 
 const tag = 'Organizations'
 /** Organizations made by one address; more are made by administrators or by another one. */
@@ -55,11 +55,10 @@ const view = (row: organizations.OrganizationView) => ({
   updatedAt: row.updated_at,
 })
 
-const slug = text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$' })
 const about = {
   description: optional(nullable(text(2000))),
   settings: optional(record(anything(), { maxProperties: 100, description: 'Merged key by key; null removes' })),
-  tenantId: optional(slug),
+  tenantId: optional(slug()),
 }
 
 const version = versionBy('organization', ['id'], async (ctx, { id }) => organizations.enter(ctx, id))
@@ -79,12 +78,10 @@ export const list = operation({
   }),
   output: page(Organization),
   async run(ctx, { mine, q, status, cursor, ...input }) {
-    const window = pageOf(input)
     const actor = ctx.actor!
     const seesAll = actor.permissions.has('organizations:read') && !mine
     const filter = { q, status, ...(!seesAll && { memberId: actor.userId! }) }
-    const { items, total, nextCursor } = await organizations.list(ctx, filter, { ...window, cursor })
-    return { items: items.map(view), total, count: items.length, ...window, ...(nextCursor && { nextCursor }) }
+    return paged(input, (window) => organizations.list(ctx, filter, { ...window, cursor }), view)
   },
 })
 

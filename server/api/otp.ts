@@ -1,8 +1,9 @@
 /** One-time codes by mail or SMS, to sign in or to prove an address or a number. */
-import { settle } from '../domain/attempts.ts'
+
 import { operation } from '../domain/context.ts'
 import { SEND_LIMIT } from '../domain/magic-links.ts'
 import * as otp from '../domain/otp.ts'
+import { settle } from '../domain/sign-in.ts'
 import { PHONE } from '../domain/users.ts'
 import { boolean, either, email, object, oneOf, optional, resource, text } from '../kernel/schema.ts'
 import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'

@@ -4,6 +4,7 @@ import { type Context, operation } from '../domain/context.ts'
 import { assertMayChange } from '../domain/factors.ts'
 import * as passkeys from '../domain/passkeys.ts'
 import * as sessions from '../domain/sessions.ts'
+import { settle } from '../domain/sign-in.ts'
 import {
   anything,
   array,
@@ -206,6 +207,6 @@ export const finishSignIn = operation({
   prepare: (ctx, input) => passkeys.checkSignIn(ctx, input.credential, { findAttempt: () => findAttempt(ctx, input) }),
   async run(ctx, _input, used) {
     const proof = await passkeys.proofOf(ctx, used)
-    return answerLogin(ctx, await attempts.settle(ctx, proof), used.attempt?.clientId ?? undefined)
+    return answerLogin(ctx, await settle(ctx, proof), used.attempt?.clientId ?? undefined)
   },
 })

@@ -10,6 +10,7 @@ import * as history from './history.ts'
 import * as identities from './identities.ts'
 import * as impersonation from './impersonation.ts'
 import * as insideInvitations from './inside-invitations.ts'
+import * as acceptance from './invitation-acceptance.ts'
 import * as invitations from './invitations.ts'
 import * as magicLink from './magic-link.ts'
 import * as memberships from './memberships.ts'
@@ -26,6 +27,7 @@ import * as registration from './registration.ts'
 import * as sessions from './sessions.ts'
 import * as social from './social.ts'
 import * as ssoLogin from './sso-login.ts'
+import * as webhookDeliveries from './webhook-deliveries.ts'
 import * as webhooks from './webhooks.ts'
 import * as workspaces from './workspaces.ts'
 
@@ -101,12 +103,12 @@ v1Rows.push(
   row('PUT', '/v1/webhooks/{id}', webhooks.update),
   row('DELETE', '/v1/webhooks/{id}', webhooks.remove),
   row('POST', '/v1/webhooks/{id}/secret/rotate', webhooks.rotateSecret, { status: 201 }),
-  row('POST', '/v1/webhooks/{id}/test', webhooks.trial, { status: 202 }),
-  row('GET', '/v1/webhooks/{id}/deliveries', webhooks.listDeliveries, { as: 'deliveries' }),
-  row('GET', '/v1/webhooks/{id}/deliveries/{deliveryId}', webhooks.getDelivery, {
+  row('POST', '/v1/webhooks/{id}/test', webhookDeliveries.trial, { status: 202 }),
+  row('GET', '/v1/webhooks/{id}/deliveries', webhookDeliveries.list, { as: 'deliveries' }),
+  row('GET', '/v1/webhooks/{id}/deliveries/{deliveryId}', webhookDeliveries.get, {
     names: { deliveryId: 'delivery_id' },
   }),
-  row('POST', '/v1/webhooks/{id}/deliveries/{deliveryId}/redeliver', webhooks.redeliver, {
+  row('POST', '/v1/webhooks/{id}/deliveries/{deliveryId}/redeliver', webhookDeliveries.redeliver, {
     status: 202,
     names: { deliveryId: 'delivery_id' },
   }),
@@ -230,13 +232,13 @@ ssoRows.push(
 v1Rows.push(
   row('GET', '/v1/invitations', invitations.list, { as: 'invitations' }),
   row('POST', '/v1/invitations', invitations.create, { status: 201 }),
-  row('GET', '/v1/invitations/received', invitations.received, { as: 'invitations' }),
+  row('GET', '/v1/invitations/received', acceptance.received, { as: 'invitations' }),
   row('GET', '/v1/invitations/{id}', invitations.get),
   row('DELETE', '/v1/invitations/{id}', invitations.revoke),
   row('POST', '/v1/invitations/{id}/resend', invitations.resend),
-  row('POST', '/v1/invitations/{id}/accept', invitations.acceptReceived),
-  row('POST', '/v1/invitations/public/validate', invitations.validate),
-  row('POST', '/v1/invitations/public/accept', invitations.accept),
+  row('POST', '/v1/invitations/{id}/accept', acceptance.acceptReceived),
+  row('POST', '/v1/invitations/public/validate', acceptance.validate),
+  row('POST', '/v1/invitations/public/accept', acceptance.accept),
 )
 
 const made = { status: 201 }
@@ -275,15 +277,15 @@ ssoRows.push(
   row('DELETE', '/api/workspaces/:id/members/:userId', workspaces.removeMember, ofMember),
 )
 ssoRows.push(
-  row('POST', '/api/onboarding/join', insideInvitations.join),
-  row('POST', '/api/onboarding/accept-pending', insideInvitations.acceptPending),
-  row('GET', '/api/onboarding/pending', invitations.received),
+  row('POST', '/api/onboarding/join', acceptance.join),
+  row('POST', '/api/onboarding/accept-pending', acceptance.acceptPending),
+  row('GET', '/api/onboarding/pending', acceptance.received),
   row('POST', '/api/onboarding/invitations', insideInvitations.create, { status: 201 }),
   row('GET', '/api/onboarding/invitations', insideInvitations.list),
   row('DELETE', '/api/onboarding/invitations/{id}', insideInvitations.revoke),
   row('POST', '/api/workspaces/{id}/invitations', insideInvitations.createInWorkspace, { status: 201 }),
   row('GET', '/api/workspaces/{id}/invitations', insideInvitations.listInWorkspace),
   row('DELETE', '/api/workspaces/{id}/invitations/{invId}', insideInvitations.revokeInWorkspace),
-  row('GET', '/api/workspaces/invitations/preview', invitations.preview),
-  row('POST', '/api/workspaces/invitations/accept', insideInvitations.accept),
+  row('GET', '/api/workspaces/invitations/preview', acceptance.preview),
+  row('POST', '/api/workspaces/invitations/accept', acceptance.acceptByToken),
 )

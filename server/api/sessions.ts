@@ -2,7 +2,7 @@
 import { operation } from '../domain/context.ts'
 import * as sessions from '../domain/sessions.ts'
 import { boolean, object, optional, page, text } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf, Session } from './shapes.ts'
+import { Done, done, paged, pageInput, Session } from './shapes.ts'
 
 const tag = 'Sessions'
 
@@ -14,11 +14,7 @@ export const list = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(Session),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await sessions.list(ctx, ctx.actor!.userId!, window)
-    return { items, total, count: items.length, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => sessions.list(ctx, ctx.actor!.userId!, window)),
 })
 
 export const end = operation({

@@ -1,5 +1,6 @@
 /** Schemas that several operations share, and rows as those shapes. */
 import type { UserRow } from '../domain/context.ts'
+import type { Window } from '../domain/pages.ts'
 import {
   array,
   boolean,
@@ -76,11 +77,39 @@ export const pageOf = (input: { limit?: number; offset?: number }) => ({
   offset: input.offset ?? 0,
 })
 
+type Read<Item, More> = (window: Window) => Promise<{ items: Item[] } & More>
+type Answered<Item, More> = Omit<More, 'items'> & Window & { items: Item[]; count: number }
+
+/** A page as it is answered: `read` finds what is in the window that was asked for, `show` is for each of it. */
+export async function paged<Item, More extends object, Shown>(
+  input: Partial<Window>,
+  read: Read<Item, More>,
+  show: (item: Item) => Shown,
+): Promise<Answered<Shown, More>>
+export async function paged<Item, More extends object>(
+  input: Partial<Window>,
+  read: Read<Item, More>,
+): Promise<Answered<Item, More>>
+export async function paged(
+  input: Partial<Window>,
+  read: Read<unknown, object>,
+  show: (item: unknown) => unknown = (item) => item,
+) {
+  const window = pageOf(input)
+  const { items, ...more } = await read(window)
+  return { ...more, items: items.map(show), count: items.length, ...window }
+}
+
 export const Password = text(1024, { secret: true })
 export const personNames = {
   givenName: optional(nullable(text(100))),
   familyName: optional(nullable(text(100))),
 }
+/** Part of addresses. */
+export const slug = (description?: string) =>
+  text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$', ...(description && { description }) })
+/** Who is a member of something. */
+export const Member = object({ id: uuid(), email: email(), name: nullable(string()) })
 export const stringList = (maxItems = 100) => array(text(2000), { maxItems })
 
 export function userView(user: UserRow) {

@@ -1,9 +1,10 @@
 /** Signing in with an account elsewhere: the way there, and the callback every provider comes back to. */
-import { settle } from '../domain/attempts.ts'
+
 import type { Context } from '../domain/context.ts'
 import { operation } from '../domain/context.ts'
 import * as identities from '../domain/identities.ts'
 import * as providers from '../domain/identity-providers.ts'
+import { settle } from '../domain/sign-in.ts'
 import * as social from '../domain/social-login.ts'
 import { array, either, integer, nothing, object, oneOf, optional, resource, string, text } from '../kernel/schema.ts'
 import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'

@@ -1,6 +1,5 @@
 /** Webhooks: a person's own, and the tenant's for whoever may. */
 import { type Context, operation } from '../domain/context.ts'
-import * as deliveries from '../domain/webhooks/deliveries.ts'
 import { eventTypes as knownTypes } from '../domain/webhooks/event-types.ts'
 import * as webhooks from '../domain/webhooks.ts'
 import {
@@ -20,7 +19,7 @@ import {
   uri,
   uuid,
 } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { Done, done, paged, pageInput } from './shapes.ts'
 
 const tag = 'Webhooks'
 const auth = 'user'
@@ -73,49 +72,6 @@ const view = (row: webhooks.WebhookRow) => ({
   updatedAt: row.updated_at,
 })
 
-const delivery = {
-  id: uuid({ description: 'Of the event; the same as webhook-id of the message' }),
-  webhookId: uuid(),
-  eventType: string(),
-  status: oneOf(['pending', 'delivered', 'failed']),
-  attempts: integer(),
-  nextAttemptAt: nullable(instant()),
-  responseStatus: nullable(integer({ description: 'Of the last try' })),
-  createdAt: instant(),
-  finishedAt: nullable(instant()),
-}
-const Delivery = resource('WebhookDelivery', delivery)
-const DeliveryDetails = resource('WebhookDeliveryDetails', {
-  ...delivery,
-  responseBody: nullable(string({ maxLength: 4096, description: 'The first KiB of the last answer' })),
-  tries: array(
-    object({
-      at: instant(),
-      status: nullable(integer()),
-      error: nullable(string()),
-      ms: integer({ description: 'Milliseconds it took' }),
-    }),
-    { description: 'The latest 20, oldest first' },
-  ),
-})
-
-const deliveryView = (row: deliveries.DeliveryRow) => ({
-  id: row.event_id,
-  webhookId: row.webhook_id,
-  eventType: row.event_type,
-  status: row.status,
-  attempts: row.attempts,
-  nextAttemptAt: row.due_at,
-  responseStatus: row.response_status,
-  createdAt: row.created_at,
-  finishedAt: row.finished_at,
-})
-const detailsView = (row: deliveries.DeliveryRow) => ({
-  ...deliveryView(row),
-  responseBody: row.response_body,
-  tries: row.log.map(({ at, ...rest }) => ({ at: new Date(at), ...rest })),
-})
-
 const url = uri({ description: 'https://…, a public address' })
 const eventTypes = array(text(100), {
   minItems: 1,
@@ -133,11 +89,7 @@ export const list = operation({
   effect: 'read',
   input: object({ ...pageInput, tenantWide: optional(boolean()) }),
   output: page(Webhook),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const { items, total } = await webhooks.list(ctx, window, input.tenantWide)
-    return { items: items.map(view), count: items.length, total, ...window }
-  },
+  run: (ctx, input) => paged(input, (window) => webhooks.list(ctx, window, input.tenantWide), view),
 })
 
 export const create = operation({
@@ -239,75 +191,6 @@ export const rotateSecret = operation({
     const { row, secret } = await webhooks.rotateSecret(ctx, input.id, input.overlap ?? webhooks.OVERLAP)
     return { ...view(row), secret }
   },
-})
-
-const again = { name: 'webhook-send', count: 60, seconds: 900 }
-
-export const trial = operation({
-  id: 'webhooks.test',
-  summary: 'Send a trial message to a webhook',
-  description:
-    'Of the type `webhook.test`, whatever it subscribes to. The answer is its delivery, to be looked at again.',
-  tag,
-  auth,
-  effect: 'write',
-  errors: ['NOT_FOUND', 'ACCESS_DENIED', 'CONFLICT', 'RATE_LIMITED'],
-  limit: again,
-  input: object({ id: uuid() }),
-  output: Delivery,
-  run: async (ctx, input) => deliveryView(await deliveries.trial(ctx, input.id)),
-})
-
-export const listDeliveries = operation({
-  id: 'webhooks.deliveries',
-  summary: 'Get webhook delivery history',
-  description: 'Newest first, of the last 30 days. Read on with `cursor`, which stays fast however far it leads.',
-  tag,
-  auth,
-  effect: 'read',
-  errors: ['NOT_FOUND'],
-  input: object({
-    id: uuid(),
-    ...pageInput,
-    offset: optional(integer({ minimum: 0, maximum: 100_000, default: 0 })),
-    cursor: optional(uuid()),
-    status: optional(oneOf(['pending', 'delivered', 'failed'])),
-    eventType: optional(text(100)),
-  }),
-  output: page(Delivery),
-  async run(ctx, input) {
-    const window = pageOf(input)
-    const found = await deliveries.list(ctx, input.id, input, { ...window, cursor: input.cursor })
-    return { ...found, items: found.items.map(deliveryView), count: found.items.length, ...window }
-  },
-})
-
-const one = object({ id: uuid(), deliveryId: uuid() })
-
-export const getDelivery = operation({
-  id: 'webhooks.delivery',
-  summary: 'Get one delivery with its tries',
-  tag,
-  auth,
-  effect: 'read',
-  errors: ['NOT_FOUND'],
-  input: one,
-  output: DeliveryDetails,
-  run: async (ctx, input) => detailsView(await deliveries.find(ctx, input.id, input.deliveryId)),
-})
-
-export const redeliver = operation({
-  id: 'webhooks.redeliver',
-  summary: 'Send a delivery again',
-  description: 'At once, with the same `webhook-id` and with all retries, whatever came of it before.',
-  tag,
-  auth,
-  effect: 'write',
-  errors: ['NOT_FOUND', 'ACCESS_DENIED', 'CONFLICT', 'RATE_LIMITED'],
-  limit: again,
-  input: one,
-  output: Delivery,
-  run: async (ctx, input) => deliveryView(await deliveries.redeliver(ctx, input.id, input.deliveryId)),
 })
 
 export const types = operation({

@@ -3,20 +3,8 @@
 import { operation } from '../domain/context.ts'
 import { versionBy } from '../domain/versions.ts'
 import * as workspaces from '../domain/workspaces.ts'
-import {
-  email,
-  instant,
-  nullable,
-  object,
-  oneOf,
-  optional,
-  page,
-  resource,
-  string,
-  text,
-  uuid,
-} from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { instant, nullable, oneOf, optional, page, resource, string, text, uuid } from '../kernel/schema.ts'
+import { Done, done, Member, paged, pageInput, slug } from './shapes.ts'
 
 const tag = 'Workspaces'
 
@@ -40,13 +28,12 @@ const view = (row: workspaces.WorkspaceRow) => ({
 })
 const role = oneOf(workspaces.WORKSPACE_ROLES)
 const WorkspaceMember = resource('WorkspaceMember', {
-  user: object({ id: uuid(), email: email(), name: nullable(string()) }),
+  user: Member,
   role,
   createdAt: instant(),
 })
 
-const slug = optional(text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$' }))
-const description = optional(nullable(text(2000)))
+const changeable = { slug: optional(slug()), description: optional(nullable(text(2000))) }
 const key = { id: uuid() }
 
 const version = versionBy('workspace', ['id'], async (ctx, { id }) => workspaces.enter(ctx, id))
@@ -61,9 +48,7 @@ export const list = operation({
   input: resource('WorkspaceInput', { ...pageInput, orgId: optional(uuid()), q: optional(text(100)) }),
   output: page(Workspace),
   async run(ctx, { orgId, q, ...input }) {
-    const window = pageOf(input)
-    const { items, total } = await workspaces.list(ctx, { organizationId: orgId, q }, window)
-    return { items: items.map(view), total, count: items.length, ...window }
+    return paged(input, (window) => workspaces.list(ctx, { organizationId: orgId, q }, window), view)
   },
 })
 
@@ -74,7 +59,7 @@ export const create = operation({
   auth: { inside: 'workspaces:manage' },
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: resource('WorkspaceInput', { name: text(200), orgId: uuid(), slug, description }),
+  input: resource('WorkspaceInput', { name: text(200), orgId: uuid(), ...changeable }),
   example: {
     name: 'Engineering',
     orgId: '00000000-0000-4000-8000-000000000002',
@@ -105,7 +90,7 @@ export const update = operation({
   auth: { inside: 'workspaces:manage' },
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: resource('WorkspaceInput', { ...key, name: optional(text(200)), slug, description }),
+  input: resource('WorkspaceInput', { ...key, name: optional(text(200)), ...changeable }),
   example: { name: 'Research' },
   output: Workspace,
   version,
@@ -138,9 +123,7 @@ export const members = operation({
   input: resource('WorkspaceInput', { ...pageInput, ...key }),
   output: page(WorkspaceMember),
   async run(ctx, { id, ...input }) {
-    const window = pageOf(input)
-    const { items, total } = await workspaces.listMembers(ctx, id, window)
-    return { items, total, count: items.length, ...window }
+    return paged(input, (window) => workspaces.listMembers(ctx, id, window))
   },
 })
 

@@ -9,6 +9,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { newId } from './ids.ts'
+import { countOf, type Page, readPage, type Window } from './pages.ts'
 import { permissions } from './policy.ts'
 import { assertInPerson } from './recent.ts'
 
@@ -52,23 +53,14 @@ const own = (ctx: Context, userId: string) => ctx.db('api_keys').where({ tenant_
 const missing = () => fail('NOT_FOUND', 'No such API key')
 
 /** Keys that are not revoked, the newest first; expired ones stay visible. */
-export async function list(
-  ctx: Context,
-  userId: string,
-  page: { limit: number; offset: number },
-): Promise<{ items: ApiKeyRow[]; total: number }> {
+export function list(ctx: Context, userId: string, page: Window): Promise<Page<ApiKeyRow>> {
   const live = own(ctx, userId).whereNull('revoked_at')
-  const [items, [counted]] = await Promise.all([
-    live
-      .clone()
+  return readPage(live, page, (q) =>
+    q
       .orderBy('created_at', 'desc')
       .orderBy('id', 'desc')
-      .limit(page.limit)
-      .offset(page.offset)
       .select([...COLUMNS]),
-    live.clone().count({ total: '*' }),
-  ])
-  return { items, total: Number(counted!.total) }
+  )
 }
 
 export async function get(ctx: Context, userId: string, id: string): Promise<ApiKeyRow> {
@@ -100,8 +92,8 @@ export async function create(ctx: Context, input: NewKey): Promise<{ row: ApiKey
   }
   if (input.expiresAt && input.expiresAt <= new Date()) throw fail('VALIDATION_ERROR', 'expires_at is in the past')
   const userId = ctx.actor!.userId!
-  const [counted] = await own(ctx, userId).whereNull('revoked_at').count({ total: '*' })
-  if (Number(counted!.total) >= MOST) throw fail('CONFLICT', `Nobody needs more than ${MOST} keys. Revoke one first`)
+  if ((await countOf(own(ctx, userId).whereNull('revoked_at'))) >= MOST)
+    throw fail('CONFLICT', `Nobody needs more than ${MOST} keys. Revoke one first`)
   const made = await insert(ctx, userId, input)
   ctx.event('api_key.created', { userId, data: { id: made.row.id, name: input.name, scopes: made.row.scopes } })
   return made

@@ -9,6 +9,7 @@ import { fail } from '../kernel/errors.ts'
 import type { EventRecord } from './audit/leaf.ts'
 import type { Context } from './context.ts'
 import { firstIdOf } from './history.ts'
+import { type CursorWindow, cut } from './pages.ts'
 import { like } from './permissions.ts'
 
 export interface AuditFilter {
@@ -26,12 +27,6 @@ export interface AuditFilter {
   from?: Date | undefined
   /** Exclusive. */
   to?: Date | undefined
-}
-
-export interface Window {
-  limit: number
-  offset: number
-  cursor?: string | undefined
 }
 
 export interface AuditView {
@@ -64,7 +59,7 @@ const READ_THROUGH = 10_000
 export async function list(
   ctx: Context,
   filter: AuditFilter,
-  window: Window,
+  window: CursorWindow,
 ): Promise<{ items: AuditView[]; nextCursor: string | undefined }> {
   const { rows, nextCursor } = await page(ctx, filter, window)
   return { items: rows.map((row) => view(ctx, row)), nextCursor }
@@ -74,7 +69,7 @@ export async function list(
 export async function page(
   ctx: Context,
   filter: AuditFilter,
-  { limit, offset, cursor }: Window,
+  { limit, offset, cursor }: CursorWindow,
 ): Promise<{ rows: EventRecord[]; nextCursor: string | undefined }> {
   assertNetwork(filter.ip)
   const query = indexed(ctx, filter, cursor)
@@ -83,7 +78,8 @@ export async function page(
   )
   if (!isSifted && !isPrefix(filter.eventType)) {
     const rows = await query.limit(limit + 1).offset(offset)
-    return { rows: rows.slice(0, limit), nextCursor: rows.length > limit ? rows[limit - 1].id : undefined }
+    const { items, nextCursor } = cut<EventRecord>(rows, limit, (last) => last.id)
+    return { rows: items, nextCursor }
   }
   const most = filter.q === undefined ? LOOKED_THROUGH : READ_THROUGH
   const found = await sift(ctx.db.from(query.limit(most).as('events')), filter)

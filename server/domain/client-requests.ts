@@ -4,6 +4,7 @@ import { find as findClient } from './clients/rows.ts'
 import * as clients from './clients.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
+import { countOf, type Page, readPage, type Window } from './pages.ts'
 import { isUuid } from './permissions.ts'
 import { mayLeadTo } from './registration.ts'
 import * as users from './users.ts'
@@ -37,7 +38,27 @@ export interface NewRequest {
 export const LIMIT = { name: 'client-request', count: 10, seconds: 3600 } as const
 const MOST_PENDING = 1000
 
-export const requestView = (row: any) => ({
+interface RequestRow {
+  id: string
+  client_key: string
+  name: string
+  description: string | null
+  redirect_url: string | null
+  callback_url: string
+  developer_email: string
+  developer_name: string | null
+  framework: string | null
+  purpose: string | null
+  organization_support: OrganizationSupport
+  status: Status
+  reason: string | null
+  /** Of the developer. */
+  locales: string[]
+  created_at: Date
+  decided_at: Date | null
+}
+
+export const requestView = (row: RequestRow) => ({
   id: `req_${row.id}`,
   clientKey: row.client_key,
   name: row.name,
@@ -49,7 +70,7 @@ export const requestView = (row: any) => ({
   framework: row.framework,
   purpose: row.purpose,
   organizationSupport: row.organization_support,
-  status: row.status as Status,
+  status: row.status,
   reason: row.reason,
   createdAt: row.created_at,
   decidedAt: row.decided_at,
@@ -113,8 +134,7 @@ function checkAddresses({ callbackUrl, redirectUrl }: NewRequest): void {
 /** Requests take turns, so that the bound holds. */
 async function assertRoom(ctx: Context): Promise<void> {
   await ctx.db.raw('select pg_advisory_xact_lock(hashtext(?))', [`client requests ${ctx.tenant.id}`])
-  const [counted] = await all(ctx).where({ status: 'pending' }).count({ total: '*' })
-  if (Number(counted!.total) >= MOST_PENDING)
+  if ((await countOf(all(ctx).where({ status: 'pending' }))) >= MOST_PENDING)
     throw fail('ACCESS_DENIED', 'No more requests are taken until some are decided')
 }
 
@@ -126,21 +146,14 @@ export async function byKey(ctx: Context, clientKey: string): Promise<RequestVie
 }
 
 /** The oldest first. */
-export async function list(
-  ctx: Context,
-  page: { limit: number; offset: number },
-  status: Status | 'all',
-): Promise<{ items: RequestView[]; total: number }> {
+export async function list(ctx: Context, page: Window, status: Status | 'all'): Promise<Page<RequestView>> {
   const found = status === 'all' ? all(ctx) : all(ctx).where({ status })
-  const [rows, [counted]] = await Promise.all([
-    found.clone().orderBy('id').limit(page.limit).offset(page.offset),
-    found.clone().count({ total: '*' }),
-  ])
-  return { items: rows.map(requestView), total: Number(counted!.total) }
+  const { items, total } = await readPage<RequestRow>(found, page, (q) => q.orderBy('id'))
+  return { items: items.map(requestView), total }
 }
 
 /** Decides once, in one statement. NOT_FOUND; CONFLICT when it was decided before. */
-async function decide(ctx: Context, id: string, status: Status, reason: string | null): Promise<any> {
+async function decide(ctx: Context, id: string, status: Status, reason: string | null): Promise<RequestRow> {
   const uuid = id.replace(/^req_/, '')
   if (!isUuid(uuid)) throw fail('NOT_FOUND', 'No such request')
   const [row] = await all(ctx)
@@ -191,7 +204,7 @@ export async function reject(ctx: Context, id: string, reason: string | null): P
   return requestView(row)
 }
 
-function mail(ctx: Context, template: string, row: any, more: object = {}): void {
+function mail(ctx: Context, template: string, row: RequestRow, more: object = {}): void {
   ctx.job('mail', { template, email: row.developer_email, locales: row.locales, ...more })
 }
 

@@ -3,6 +3,7 @@ import { randomToken, sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
 import {
   type ClientMetadata,
+  type ClientRow,
   type ClientView,
   changeable,
   find,
@@ -24,6 +25,7 @@ import { hasSecret, store } from './clients/secrets.ts'
 import type { Context } from './context.ts'
 import type { ClientBranding } from './directory.ts'
 import { newId } from './ids.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 import { like } from './permissions.ts'
 import { assertPageTexts } from './wording.ts'
 
@@ -99,19 +101,12 @@ function ours(ctx: Context, policy: ClientPolicy, row = { login_policy: {}, bran
   }
 }
 
-export async function list(
-  ctx: Context,
-  page: { limit: number; offset: number },
-  text?: string,
-): Promise<{ items: ClientView[]; total: number }> {
+export async function list(ctx: Context, page: Window, text?: string): Promise<Page<ClientView>> {
   const all = ctx.db('clients').where({ tenant_id: ctx.tenant.id })
   const part = `%${like(text ?? '')}%`
   if (text) all.where((q) => q.whereILike('client_id', part).orWhereRaw(`metadata->>'client_name' ilike ?`, [part]))
-  const [rows, [counted]] = await Promise.all([
-    all.clone().orderBy('created_at', 'desc').orderBy('id').limit(page.limit).offset(page.offset),
-    all.clone().count({ total: '*' }),
-  ])
-  return { items: rows.map(view), total: Number(counted!.total) }
+  const { items, total } = await readPage<ClientRow>(all, page, (q) => q.orderBy('created_at', 'desc').orderBy('id'))
+  return { items: items.map(view), total }
 }
 
 export const get = async (ctx: Context, id: string): Promise<ClientView> => view(await find(ctx, id))

@@ -1,6 +1,7 @@
 /** Apps that a person allowed to use the account: what each may do, and taking it back with all that stands on it. */
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
+import * as grants from './grants.ts'
 
 export interface ConsentView {
   clientId: string
@@ -51,17 +52,7 @@ export async function revoke(ctx: Context, userId: string, clientId: string): Pr
     .whereIn('client', ctx.db('clients').where({ tenant_id: ctx.tenant.id, client_id: clientId }).select('id'))
     .delete()
   if (gone === 0) throw fail('NOT_FOUND', 'You have not allowed this app anything')
-  await ctx
-    .db('oidc_models')
-    .where({ tenant_id: ctx.tenant.id })
-    .whereIn(
-      'grant_id',
-      ctx
-        .db('oidc_models')
-        .where({ tenant_id: ctx.tenant.id, model: 'Grant', user_id: userId, client_id: clientId })
-        .select('id'),
-    )
-    .delete()
+  await grants.end(ctx.db, ctx.tenant.id, { userId, clientId })
   const ended = await ctx
     .db('sessions')
     .where({ tenant_id: ctx.tenant.id, user_id: userId, ended_at: null })

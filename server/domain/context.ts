@@ -11,8 +11,8 @@ import type { Texter } from '../../adapters/sms.ts'
 import type { Social } from '../../adapters/social.ts'
 import type { Config } from '../config.ts'
 import { operationsOf } from '../kernel/operation.ts'
-import type { Person, Proof } from './attempts.ts'
 import type { Directory, Tenant } from './directory.ts'
+import type { Person, Proof } from './proofs.ts'
 
 /** Adapters and process-wide state, made once in server/deps.ts. */
 export interface Outside {

@@ -8,6 +8,7 @@ import { mayChangeEvents } from './audit/retention.ts'
 import { takeTurns } from './authority.ts'
 import type { Context, UserRow } from './context.ts'
 import { insertEvents } from './events.ts'
+import * as grants from './grants.ts'
 import { newId, ROLE } from './ids.ts'
 import { forgiveFailures, provePassword } from './login.ts'
 import { leaveAll } from './memberships/leaving.ts'
@@ -53,17 +54,7 @@ export async function remove(ctx: Context, user: UserRow, how: 'self' | 'adminis
     .update({ status: 'deleted', deleted_at: ctx.db.fn.now(), updated_at: ctx.db.fn.now() })
   if (gone === 0) throw fail('NOT_FOUND', 'The account is gone')
   await sessions.endAll(ctx, user.id)
-  await ctx
-    .db('oidc_models')
-    .where({ tenant_id: ctx.tenant.id })
-    .whereIn(
-      'grant_id',
-      ctx
-        .db('oidc_models')
-        .where({ ...mine, model: 'Grant' })
-        .select('id'),
-    )
-    .delete()
+  await grants.end(ctx.db, ctx.tenant.id, { userId: user.id })
   for (const table of ['secrets', 'login_attempts']) await ctx.db(table).where(mine).delete()
   await ctx
     .db('api_keys')

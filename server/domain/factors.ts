@@ -1,12 +1,13 @@
 /** A person's second factors: which they have, turning them on and off, and what every change brings with it. */
 import { fail } from '../kernel/errors.ts'
-import { acrOf, countAccount } from './attempts.ts'
+import { countAccount } from './attempts.ts'
 import type { Context, UserRow } from './context.ts'
 import * as backup from './factors/backup.ts'
 import * as sms from './factors/sms.ts'
 import * as totp from './factors/totp.ts'
 import { newId } from './ids.ts'
 import { AMR, FACTORS, type Factor } from './login-policy.ts'
+import { acrOf } from './proofs.ts'
 import { insufficient, isRecent, sessionProof } from './recent.ts'
 import * as sessions from './sessions.ts'
 

@@ -1,7 +1,9 @@
 /** What happened to an account: reads of its events, newest first, paged by the index (tenant, person, id). */
 import { agentLabel } from '../../adapters/agents.ts'
 import { fail } from '../kernel/errors.ts'
+import type { EventRecord } from './audit/leaf.ts'
 import type { Context } from './context.ts'
+import { type CursorWindow, cut, type Page, type Window } from './pages.ts'
 import * as sessions from './sessions.ts'
 
 export type Kind = 'all' | 'logins' | 'security'
@@ -51,19 +53,12 @@ export interface EventView {
   createdAt: Date
 }
 
-export interface Window {
-  limit: number
-  offset: number
-  /** The last id of the page before; keeps deep pages as fast as the first. */
-  cursor?: string | undefined
-}
-
 /** One page, and where the next begins. Not counted in all: that would read every event of the person. */
 export async function list(
   ctx: Context,
   userId: string,
   kind: Kind,
-  { limit, offset, cursor }: Window,
+  { limit, offset, cursor }: CursorWindow,
 ): Promise<{ items: EventView[]; nextCursor: string | undefined }> {
   const query = ctx
     .db('events')
@@ -74,14 +69,13 @@ export async function list(
   if (cursor) query.where('id', '<', cursor)
   if (kind === 'logins') query.whereIn('type', LOGINS)
   if (kind === 'security') query.whereRaw('type like any(?::text[])', [SECURITY])
-  const rows = await query
-  return {
-    items: rows.slice(0, limit).map((row) => view(ctx, row)),
-    nextCursor: rows.length > limit ? rows[limit - 1].id : undefined,
-  }
+  const { items, nextCursor } = cut<OwnEvent>(await query, limit, (last) => last.id)
+  return { items: items.map((row) => view(ctx, row)), nextCursor }
 }
 
-function view(ctx: Context, row: any): EventView {
+type OwnEvent = EventRecord & { user_id: string }
+
+function view(ctx: Context, row: OwnEvent): EventView {
   return {
     id: row.id,
     type: row.type,
@@ -152,13 +146,24 @@ export interface TokenView {
   expiresAt: Date
 }
 
+interface TokenRow {
+  id: string
+  client_id: string
+  session_id: string | null
+  scope: string | null
+  last_used_at: Date | null
+  expires_at: Date
+  created_at: Date
+  ip: string | null
+  user_agent: string | null
+  country: string | null
+  /** On all pages. */
+  total: number
+}
+
 /** Live refresh tokens of a person, the newest first; one a grant, since using one replaces it. */
-export async function tokens(
-  ctx: Context,
-  userId: string,
-  page: { limit: number; offset: number },
-): Promise<{ items: TokenView[]; total: number }> {
-  const { rows } = await ctx.db.raw(
+export async function tokens(ctx: Context, userId: string, page: Window): Promise<Page<TokenView>> {
+  const { rows }: { rows: TokenRow[] } = await ctx.db.raw(
     `select g.id, g.client_id, t.session_id, t.payload ->> 'scope' as scope, t.created_at as last_used_at, t.expires_at,
        g.created_at, s.ip, s.user_agent, s.country, count(*) over ()::int as total
      from oidc_models g
@@ -173,7 +178,7 @@ export async function tokens(
   )
   return {
     total: rows[0]?.total ?? 0,
-    items: rows.map((row: any) => ({
+    items: rows.map((row) => ({
       id: row.id,
       clientId: row.client_id,
       sessionId: row.session_id,

@@ -4,10 +4,10 @@
  */
 import type { Profile } from '../../adapters/social.ts'
 import { fail } from '../kernel/errors.ts'
-import { type Person, type Proof, person } from './attempts.ts'
 import type { Context } from './context.ts'
 import { enabled, type Ready } from './identity-providers.ts'
 import { newId, ROLE } from './ids.ts'
+import { type Person, type Proof, person } from './proofs.ts'
 import { claimAddress, newcomer } from './reclaim.ts'
 import * as users from './users.ts'
 

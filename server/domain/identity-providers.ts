@@ -5,6 +5,7 @@ import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import type { Tenant } from './directory.ts'
 import { newId } from './ids.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 
 export const PROTOCOLS = ['oidc', 'oauth2'] as const
 export type Protocol = (typeof PROTOCOLS)[number]
@@ -77,7 +78,20 @@ export interface ProviderView {
   updatedAt: Date
 }
 
-const view = (row: any): ProviderView => ({
+interface ProviderRow {
+  id: string
+  slug: string
+  name: string
+  protocol: Protocol
+  client_id: string
+  client_secret_encrypted: Buffer | null
+  config: SocialConfig
+  enabled: boolean
+  created_at: Date
+  updated_at: Date
+}
+
+const view = (row: ProviderRow): ProviderView => ({
   id: row.id,
   slug: row.slug,
   name: row.name,
@@ -198,13 +212,10 @@ function assertKey(config: SocialConfig, secret: string | null | undefined): voi
 const seal = (ctx: Context, id: string, secret: string | undefined) =>
   secret === undefined ? null : ctx.out.sealing.seal(secret, sealedAt(ctx.tenant.id, id))
 
-export async function list(ctx: Context, page: { limit: number; offset: number }) {
+export async function list(ctx: Context, page: Window): Promise<Page<ProviderView>> {
   const all = ctx.db('identity_providers').where({ tenant_id: ctx.tenant.id })
-  const [rows, [counted]] = await Promise.all([
-    all.clone().orderBy('slug').limit(page.limit).offset(page.offset),
-    all.clone().count({ total: '*' }),
-  ])
-  return { items: rows.map(view), total: Number(counted!.total) }
+  const { items, total } = await readPage<ProviderRow>(all, page, (q) => q.orderBy('slug'))
+  return { items: items.map(view), total }
 }
 
 const bySlug = (ctx: Context, slug: string) => ctx.db('identity_providers').where({ tenant_id: ctx.tenant.id, slug })

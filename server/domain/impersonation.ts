@@ -3,9 +3,10 @@
  * never as somebody with more rights, never able to change how the person signs in; and the person is told.
  */
 import { fail } from '../kernel/errors.ts'
-import { person } from './attempts.ts'
 import { assertMayManage } from './authority.ts'
 import type { Context, TokenSet } from './context.ts'
+import { type Page, readPage, type Window } from './pages.ts'
+import { person } from './proofs.ts'
 import * as sessions from './sessions.ts'
 import * as users from './users.ts'
 
@@ -72,19 +73,22 @@ export async function end(ctx: Context): Promise<void> {
 }
 
 /** All impersonations of the tenant, the latest first. */
-export async function list(
-  ctx: Context,
-  page: { limit: number; offset: number },
-): Promise<{ items: ImpersonationView[]; total: number }> {
+export async function list(ctx: Context, page: Window): Promise<Page<ImpersonationView>> {
   const all = ctx.db('sessions').where({ tenant_id: ctx.tenant.id }).whereNotNull('impersonator_id')
-  const [rows, [counted]] = await Promise.all([
-    all.clone().orderBy('created_at', 'desc').limit(page.limit).offset(page.offset),
-    all.clone().count({ total: '*' }),
-  ])
-  return { items: rows.map(view), total: Number(counted!.total) }
+  const { items, total } = await readPage<SessionRow>(all, page, (q) => q.orderBy('created_at', 'desc'))
+  return { items: items.map(view), total }
 }
 
-const view = (row: any): ImpersonationView => ({
+interface SessionRow {
+  id: string
+  impersonator_id: string
+  user_id: string
+  impersonation_reason: string
+  created_at: Date
+  expires_at: Date
+  ended_at: Date | null
+}
+const view = (row: SessionRow): ImpersonationView => ({
   id: row.id,
   impersonatorId: row.impersonator_id,
   userId: row.user_id,

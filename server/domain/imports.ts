@@ -11,6 +11,7 @@ import { announce, end, tryOut } from './imports/job.ts'
 import type { Request } from './imports/requests.ts'
 import { guarded } from './imports/sources.ts'
 import * as store from './imports/store.ts'
+import { cut, type Page, readPage, type Window } from './pages.ts'
 
 export * from './imports/requests.ts'
 export type { Options, Outcome } from './imports/store.ts'
@@ -18,7 +19,7 @@ export { OUTCOMES } from './imports/store.ts'
 
 export interface ImportView {
   id: string
-  status: 'receiving' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled'
+  status: store.Status
   format: string
   dryRun: boolean
   existing: 'fail' | 'skip' | 'update'
@@ -40,7 +41,7 @@ export interface ResultView extends store.Result {
   number: number
 }
 
-const viewOf = (row: any): ImportView => ({
+const viewOf = (row: store.ImportRow): ImportView => ({
   id: row.id,
   status: row.status,
   format: row.format,
@@ -110,13 +111,9 @@ export async function get(ctx: Context, id: string): Promise<ImportView> {
 }
 
 /** Newest first. */
-export async function list(
-  ctx: Context,
-  { limit, offset }: { limit: number; offset: number },
-): Promise<{ items: ImportView[]; total: number }> {
-  const rows = await store.all(ctx).orderBy('id', 'desc').limit(limit).offset(offset)
-  const [counted] = await store.all(ctx).count({ total: '*' })
-  return { items: rows.map(viewOf), total: Number(counted!.total) }
+export async function list(ctx: Context, page: Window): Promise<Page<ImportView>> {
+  const { items, total } = await readPage<store.ImportRow>(store.all(ctx), page, (q) => q.orderBy('id', 'desc'))
+  return { items: items.map(viewOf), total }
 }
 
 /** What is done stays done. NOT_FOUND, and CONFLICT when it is over. */
@@ -142,8 +139,10 @@ export async function results(
      order by c.first, r.place limit :limit`,
     { tenant: ctx.tenant.id, id, after, outcome: outcome ?? null, limit: limit + 1 },
   )
-  const items = rows.slice(0, limit).map(({ number, result }: any): ResultView => ({ ...result, number }))
-  return { items, nextCursor: rows.length > limit ? String(items.at(-1).number) : undefined }
+  const { items, nextCursor } = cut<{ number: number; result: store.Result }>(rows, limit, (last) =>
+    String(last.number),
+  )
+  return { items: items.map(({ number, result }) => ({ ...result, number })), nextCursor }
 }
 
 const PAGE = 1000

@@ -1,17 +1,13 @@
 /**
- * Invitations: to the tenant, an organization or a workspace, one table. Whoever invites vouches: what they may not give they cannot offer, and what they may not give any more is not
- * given. The secret is made in the job that mails it.
+ * Invitations: to the tenant, an organization or a workspace, one table. Whoever invites vouches: what they may not give they
+ * cannot offer, and what they may not give any more is not given. The secret is made in the job that mails it.
  */
 import { fail } from '../kernel/errors.ts'
 import type { Context, UserRow } from './context.ts'
-import { newId, ROLE } from './ids.ts'
+import { newId } from './ids.ts'
 import * as places from './invitations/places.ts'
-import { managedWith } from './memberships/lists.ts'
-import * as memberships from './memberships.ts'
-import * as organizations from './organizations.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 import * as users from './users.ts'
-import type { WorkspaceRole } from './workspaces.ts'
-import * as workspaces from './workspaces.ts'
 
 export const STATUSES = ['pending', 'accepted', 'revoked', 'expired'] as const
 export type Status = (typeof STATUSES)[number]
@@ -70,19 +66,6 @@ export interface NewInvitation {
   roles?: string[] | undefined
 }
 
-export interface NewInsideInvitation {
-  email: string
-  organizationId: string
-  /** Of the organization, by id or name; Member where absent. */
-  role?: string | undefined
-}
-
-export interface NewWorkspaceInvitation {
-  email: string
-  workspaceId: string
-  role?: WorkspaceRole | undefined
-}
-
 /**
  * Mails an invitation. An earlier one of the caller's to the same address ends; whoever manages invitations replaces
  * those of others, too. Never tells whether the address has an account. ACCESS_DENIED, NOT_FOUND,
@@ -93,32 +76,8 @@ export async function create(ctx: Context, input: NewInvitation): Promise<Invita
   return invite(ctx, input.email, { ...places.TENANT, role_ids, workspace_role: null })
 }
 
-/** To an organization. NOT_FOUND to outsiders, VALIDATION_ERROR for a role it has not, ACCESS_DENIED, CONFLICT for members. */
-export async function createInside(ctx: Context, input: NewInsideInvitation): Promise<InvitationRow> {
-  const { id } = await organizations.enter(ctx, input.organizationId)
-  const role = input.role === undefined ? ROLE.member : (await memberships.roleFor(ctx, id, input.role)).id
-  // Also within the scopes of the caller's token.
-  await memberships.assertMayGive(ctx, id, role)
-  return invite(ctx, input.email, {
-    organization_id: id,
-    workspace_id: null,
-    role_ids: [role],
-    workspace_role: null,
-  })
-}
-
-/** To a workspace, and as a Member to its organization. The same failures. */
-export async function createInWorkspace(ctx: Context, input: NewWorkspaceInvitation): Promise<InvitationRow> {
-  const { id, organization_id } = await workspaces.enter(ctx, input.workspaceId)
-  return invite(ctx, input.email, {
-    organization_id,
-    workspace_id: id,
-    role_ids: [ROLE.member],
-    workspace_role: input.role ?? 'member',
-  })
-}
-
-async function invite(ctx: Context, given: string, offering: places.Offering): Promise<InvitationRow> {
+/** What all ways of inviting have in common; the same failures as create(). */
+export async function invite(ctx: Context, given: string, offering: places.Offering): Promise<InvitationRow> {
   const inviter = places.inviting(ctx)
   await places.assertMayInvite(ctx, inviter, offering)
   const email = given.trim()
@@ -159,15 +118,15 @@ type Values = Pick<InvitationRow, 'email' | 'invited_by'> & Partial<InvitationRo
 const alone = (ctx: Context, email: string) =>
   ctx.db.raw('select pg_advisory_xact_lock(hashtext(?))', [`invitation ${ctx.tenant.id} ${users.emailKey(email)}`])
 
-const DEAD = { token_hash: null, code_hash: null }
+/** The secrets of links that went out: without them nothing can be accepted. */
+const NO_SECRETS = { token_hash: null, code_hash: null }
 
-/** Answers the ids of what was open. */
-async function end(ctx: Context, found: ReturnType<typeof open>): Promise<string[]> {
-  const ended: { id: string }[] = await found.update({ revoked_at: ctx.db.fn.now(), ...DEAD }).returning('id')
-  return ended.map(({ id }) => id)
+/** Ends those found; answers them. */
+export async function end(ctx: Context, found: ReturnType<typeof open>): Promise<InvitationRow[]> {
+  return found.update({ revoked_at: ctx.db.fn.now(), ...NO_SECRETS }).returning(columns(ctx))
 }
 
-async function issue(ctx: Context, values: Values[], replaces: string[] = []): Promise<InvitationRow[]> {
+async function issue(ctx: Context, values: Values[], replaced: InvitationRow[] = []): Promise<InvitationRow[]> {
   const rows: InvitationRow[] = await ctx
     .db('invitations')
     .insert(
@@ -180,6 +139,7 @@ async function issue(ctx: Context, values: Values[], replaces: string[] = []): P
       })),
     )
     .returning(columns(ctx))
+  const replaces = replaced.map(({ id }) => id)
   for (const row of rows) {
     ctx.event('invitation.created', about(ctx, row, { replaces }))
     mail(ctx, row)
@@ -215,77 +175,21 @@ function visible(ctx: Context) {
 }
 
 /** The newest first: all of the tenant for who may see them, else the caller's own. */
-export async function list(
-  ctx: Context,
-  status: Status | undefined,
-  page: { limit: number; offset: number },
-): Promise<{ items: InvitationRow[]; total: number }> {
+export function list(ctx: Context, status: Status | undefined, page: Window): Promise<Page<InvitationRow>> {
   const found = visible(ctx)
   if (status) found.whereRaw(`${STATUS} = ?`, [status])
-  const [items, [counted]] = await Promise.all([
-    found.clone().select(columns(ctx)).orderBy('id', 'desc').limit(page.limit).offset(page.offset),
-    found.clone().count({ total: '*' }),
-  ])
-  return { items: items as unknown as InvitationRow[], total: Number(counted!.total) }
+  return newest(ctx, found, page)
 }
+
+/** One page of those found, the newest first. */
+export const newest = (ctx: Context, found: ReturnType<typeof all>, page: Window): Promise<Page<InvitationRow>> =>
+  readPage(found, page, (q) => q.select(columns(ctx)).orderBy('id', 'desc'))
 
 /** NOT_FOUND also for invitations of others, to who may not see them. */
 export async function get(ctx: Context, id: string): Promise<InvitationRow> {
   const row = (await visible(ctx).where({ id }).first(columns(ctx))) as InvitationRow | undefined
   if (!row) throw fail('NOT_FOUND', 'No such invitation')
   return row
-}
-
-/** Of an organization or workspace; without either, of all organizations whose members the caller manages. */
-export interface Inside {
-  organizationId?: string | undefined
-  workspaceId?: string | undefined
-}
-
-/** Asks whether the caller manages invitations there; answers which these are. NOT_FOUND to outsiders, ACCESS_DENIED. */
-async function inside(ctx: Context, { organizationId, workspaceId }: Inside): Promise<{ where: Narrow }> {
-  if (workspaceId) {
-    await workspaces.enter(ctx, workspaceId)
-    return { where: (found) => found.where({ workspace_id: workspaceId }) }
-  }
-  if (organizationId) {
-    await organizations.enter(ctx, organizationId)
-    return { where: (found) => found.where({ organization_id: organizationId }) }
-  }
-  if (ctx.inside) ctx.inside.entered = true
-  const { permissions, userId } = ctx.actor!
-  if (permissions.has('organizations:write')) return { where: (found) => found.whereNotNull('organization_id') }
-  const managed = managedWith(ctx, userId!, 'members:manage')
-  return { where: (found) => found.whereIn('organization_id', managed) }
-}
-
-/** A query is a promise, so it cannot be what an async function answers. */
-type Narrow = (found: ReturnType<typeof open>) => ReturnType<typeof open>
-
-/** Those that can be accepted, the newest first. */
-export async function pendingInside(
-  ctx: Context,
-  where: Inside,
-  page: { limit: number; offset: number },
-): Promise<{ items: InvitationRow[]; total: number }> {
-  const managed = await inside(ctx, where)
-  const found = managed.where(open(ctx)).where('expires_at', '>', ctx.db.fn.now())
-  const [items, [counted]] = await Promise.all([
-    found.clone().select(columns(ctx)).orderBy('id', 'desc').limit(page.limit).offset(page.offset),
-    found.clone().count({ total: '*' }),
-  ])
-  return { items: items as unknown as InvitationRow[], total: Number(counted!.total) }
-}
-
-/** NOT_FOUND also for those that are over. */
-export async function revokeInside(ctx: Context, id: string, where: Inside = {}): Promise<void> {
-  const managed = await inside(ctx, where)
-  const [row] = await managed
-    .where(open(ctx).where({ id }))
-    .update({ revoked_at: ctx.db.fn.now(), ...DEAD })
-    .returning(columns(ctx))
-  if (!row) throw fail('NOT_FOUND', 'No such invitation')
-  ctx.event('invitation.revoked', about(ctx, row))
 }
 
 async function changeable(ctx: Context, id: string): Promise<InvitationRow> {
@@ -299,10 +203,7 @@ async function changeable(ctx: Context, id: string): Promise<InvitationRow> {
 /** Its link is dead at once. CONFLICT when it was accepted; a second time nothing happens. */
 export async function revoke(ctx: Context, id: string): Promise<void> {
   await changeable(ctx, id)
-  const [row] = await open(ctx)
-    .where({ id })
-    .update({ revoked_at: ctx.db.fn.now(), ...DEAD })
-    .returning(columns(ctx))
+  const [row] = await end(ctx, open(ctx).where({ id }))
   if (row) return ctx.event('invitation.revoked', about(ctx, row))
   if (await all(ctx).where({ id }).whereNotNull('accepted_at').first('id'))
     throw fail('CONFLICT', 'This invitation was accepted already')
@@ -321,7 +222,7 @@ export async function resend(ctx: Context, id: string): Promise<InvitationRow> {
     .update({
       invited_by: inviter.userId,
       sends: ctx.db.raw('sends + 1'),
-      ...DEAD,
+      ...NO_SECRETS,
       expires_at: expiry(ctx),
     })
     .returning(columns(ctx))

@@ -8,9 +8,10 @@ import type { Along, LimitState, Rule } from '../../adapters/limits.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
 import { type Failure, fail } from '../kernel/errors.ts'
-import { assertMaySignIn, PERSON_EXTRAS, type Person, type Proof } from './attempts.ts'
+import { assertMaySignIn } from './attempts.ts'
 import { networkOf } from './callers.ts'
 import type { Context } from './context.ts'
+import { PERSON_EXTRAS, type Person, type Proof } from './proofs.ts'
 import { emailKey } from './users.ts'
 
 /** Failures from one address on one account before back-off starts; then 30 s, doubling to 15 min. */

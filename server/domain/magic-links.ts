@@ -3,9 +3,9 @@
  * tells whether the address has an account; taking proves the address.
  */
 import { fail } from '../kernel/errors.ts'
-import { type Person, type Proof, person } from './attempts.ts'
 import type { Context } from './context.ts'
 import { ROLE } from './ids.ts'
+import { type Person, type Proof, person } from './proofs.ts'
 import { claimAddress, newcomer } from './reclaim.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'

@@ -4,6 +4,7 @@ import type { Context } from './context.ts'
 import { ROLE } from './ids.ts'
 import * as memberships from './memberships.ts'
 import * as organizations from './organizations.ts'
+import { countOf } from './pages.ts'
 import * as users from './users.ts'
 
 export interface Wish extends Omit<organizations.NewOrganization, 'clientId'> {
@@ -26,8 +27,7 @@ async function assertMayMake(ctx: Context, userId: string): Promise<void> {
   if (who === 'verified' && !ctx.actor!.emailVerified)
     throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
   await memberships.takeTurns(ctx, [userId])
-  const [owned] = await memberships.of(ctx).where({ user_id: userId, role_id: ROLE.owner }).count({ total: '*' })
-  if (Number(owned!.total) >= most)
+  if ((await countOf(memberships.of(ctx).where({ user_id: userId, role_id: ROLE.owner }))) >= most)
     throw fail('CONFLICT', `You are the Owner of ${most} organizations, which is the most`)
 }
 

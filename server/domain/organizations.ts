@@ -9,6 +9,7 @@ import { openTime, seal } from './cursors.ts'
 import { newId, ROLE } from './ids.ts'
 import { add } from './memberships/adding.ts'
 import * as memberships from './memberships/rows.ts'
+import { type CursorWindow, countOf, cut } from './pages.ts'
 import { isUuid, like } from './permissions.ts'
 import { queueAhead } from './webhooks/ahead.ts'
 
@@ -91,7 +92,7 @@ const ORDER = '-created_at'
 export async function list(
   ctx: Context,
   { q, status, memberId }: Filter,
-  page: { limit: number; offset: number; cursor?: string | undefined },
+  page: CursorWindow,
 ): Promise<{ items: OrganizationView[]; total: number; nextCursor: string | undefined }> {
   const found = of(ctx)
   if (status) found.where({ status })
@@ -105,21 +106,18 @@ export async function list(
       'id',
       ctx.db('memberships').where({ tenant_id: ctx.tenant.id, user_id: memberId }).select('organization_id'),
     )
-  const [rows, [counted]] = await Promise.all([
+  const [rows, total] = await Promise.all([
     after(found.clone(), page)
       .orderBy('created_at', 'desc')
       .orderBy('id', 'desc')
       .limit(page.limit + 1)
       .select('*', ctx.db.raw('created_at::text as place')),
-    found.clone().count({ total: '*' }),
+    countOf(found),
   ])
-  const items = rows.slice(0, page.limit)
-  const last = items.at(-1)
-  return {
-    items: await described(ctx, items),
-    total: Number(counted!.total),
-    nextCursor: rows.length > page.limit ? seal(ORDER, last.place, last.id) : undefined,
-  }
+  const { items, nextCursor } = cut<OrganizationRow & { place: string }>(rows, page.limit, (last) =>
+    seal(ORDER, last.place, last.id),
+  )
+  return { items: await described(ctx, items), total, nextCursor }
 }
 
 function after(query: Knex.QueryBuilder, page: { offset: number; cursor?: string | undefined }) {
@@ -131,9 +129,11 @@ function after(query: Knex.QueryBuilder, page: { offset: number; cursor?: string
 export const describe = async (ctx: Context, row: OrganizationRow): Promise<OrganizationView> =>
   (await described(ctx, [row]))[0]!
 
+type Facts = { id: string; members: number; owner: OrganizationView['owner'] }
+
 async function described(ctx: Context, rows: OrganizationRow[]): Promise<OrganizationView[]> {
   if (rows.length === 0) return []
-  const { rows: facts } = await ctx.db.raw(
+  const { rows: facts }: { rows: Facts[] } = await ctx.db.raw(
     `select o.id, (select count(*)::int from memberships m where m.tenant_id = :tenant and m.organization_id = o.id) as members,
        (select jsonb_build_object('id', u.id, 'email', u.email) from memberships m
           join users u on u.tenant_id = m.tenant_id and u.id = m.user_id and u.deleted_at is null
@@ -141,14 +141,11 @@ async function described(ctx: Context, rows: OrganizationRow[]): Promise<Organiz
      from unnest(:ids::uuid[]) o (id)`,
     { tenant: ctx.tenant.id, owner: ROLE.owner, ids: rows.map(({ id }) => id) },
   )
-  const factsOf = new Map<string, { members: number; owner: OrganizationView['owner'] }>(
-    facts.map((fact: any) => [fact.id, fact]),
-  )
-  return rows.map((row) => ({
-    ...row,
-    memberCount: factsOf.get(row.id)!.members,
-    owner: factsOf.get(row.id)!.owner,
-  }))
+  const factsOf = new Map(facts.map((fact) => [fact.id, fact]))
+  return rows.map((row) => {
+    const { members, owner } = factsOf.get(row.id)!
+    return { ...row, memberCount: members, owner }
+  })
 }
 
 export interface NewOrganization {
@@ -255,11 +252,8 @@ function assertSettings(settings: Record<string, unknown> | undefined): void {
 /** Memberships, workspaces and its own roles go with it. */
 export async function remove(ctx: Context, id: string): Promise<void> {
   const row = await enter(ctx, id, true)
-  const [counted] = await ctx
-    .db('memberships')
-    .where({ tenant_id: ctx.tenant.id, organization_id: id })
-    .count({ members: '*' })
-  await erase(ctx, row, Number(counted!.members))
+  const members = await countOf(ctx.db('memberships').where({ tenant_id: ctx.tenant.id, organization_id: id }))
+  await erase(ctx, row, members)
 }
 
 /** remove() for who need not ask, `members` of whom it had so many. */

@@ -3,9 +3,9 @@
  * mail it is the code of the magic link. By SMS only a number that was proven before lets anybody in.
  */
 import { fail } from '../kernel/errors.ts'
-import { type Proof, person } from './attempts.ts'
 import type { Context } from './context.ts'
 import * as magicLinks from './magic-links.ts'
+import { type Proof, person } from './proofs.ts'
 import { assertRecent } from './recent.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'

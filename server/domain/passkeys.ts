@@ -14,11 +14,13 @@ import {
   requestOptions,
 } from '../../adapters/webauthn.ts'
 import { fail } from '../kernel/errors.ts'
-import type { Attempt, Proof } from './attempts.ts'
+import type { Attempt } from './attempts.ts'
 import * as attempts from './attempts.ts'
 import type { Context, UserRow } from './context.ts'
 import { assertOneStays, holdFactors, passkeyChanged } from './factors.ts'
 import { newId } from './ids.ts'
+import type { Proof } from './proofs.ts'
+import { person } from './proofs.ts'
 import * as secrets from './secrets.ts'
 
 /** Seconds a challenge may be answered. */
@@ -268,7 +270,7 @@ async function count(ctx: Context, row: PasskeyRow, { counter, backedUp }: webau
  */
 export async function proofOf(ctx: Context, { row, assertion, attempt }: Used): Promise<Proof> {
   if (attempt) return attempts.finish(ctx, attempt, { amr: assertion.userVerified ? ['hwk', 'user'] : ['hwk'] })
-  const user = await attempts.person(ctx, row.user_id)
+  const user = await person(ctx, row.user_id)
   if (!user) throw fail('INVALID_CREDENTIALS', 'This passkey does not open an account here')
   return { user, amr: ['hwk', 'user', 'mfa'], also: [] }
 }

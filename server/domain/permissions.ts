@@ -2,6 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId, ROLE } from './ids.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 import { permissions as program } from './policy.ts'
 
 export interface PermissionView {
@@ -17,11 +18,19 @@ export interface PermissionView {
 export const isUuid = (text: string) => /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text)
 export const like = (text: string) => text.replace(/[\\%_]/g, '\\$&')
 
-export const permissionView = (row: any): PermissionView => ({
+interface PermissionRow {
+  id: string
+  name: string
+  description: string | null
+  system: boolean
+  created_at: Date
+}
+
+export const permissionView = (row: PermissionRow): PermissionView => ({
   id: row.id,
   name: row.name,
-  resource: row.name.split(':')[0],
-  action: row.name.split(':')[1],
+  resource: row.name.split(':')[0]!,
+  action: row.name.split(':')[1]!,
   description: row.description,
   system: row.system,
   createdAt: row.created_at,
@@ -31,20 +40,19 @@ const all = (ctx: Context) => ctx.db('permissions').where({ 'permissions.tenant_
 
 export async function list(
   ctx: Context,
-  page: { limit: number; offset: number },
+  page: Window,
   filter: { q?: string | undefined; resource?: string | undefined; action?: string | undefined },
-): Promise<{ items: PermissionView[]; total: number }> {
+): Promise<Page<PermissionView>> {
   const found = all(ctx)
   if (filter.q) found.whereILike('name', `%${like(filter.q)}%`)
   if (filter.resource) found.whereLike('name', `${like(filter.resource)}:%`)
   if (filter.action) found.whereLike('name', `%:${like(filter.action)}`)
-  const rows = await found.clone().orderBy('name').limit(page.limit).offset(page.offset)
-  const [counted] = await found.clone().count({ total: '*' })
-  return { items: rows.map(permissionView), total: Number(counted!.total) }
+  const { items, total } = await readPage<PermissionRow>(found, page, (q) => q.orderBy('name'))
+  return { items: items.map(permissionView), total }
 }
 
 /** By id or by name. NOT_FOUND. */
-export async function find(ctx: Context, key: string): Promise<any> {
+export async function find(ctx: Context, key: string): Promise<PermissionRow> {
   const row = await all(ctx)
     .where(isUuid(key) ? { id: key } : { name: key })
     .first()
@@ -112,7 +120,7 @@ export async function remove(ctx: Context, key: string): Promise<void> {
   ctx.event('permission.deleted', { data: { name: row.name } })
 }
 
-async function own(ctx: Context, key: string): Promise<any> {
+async function own(ctx: Context, key: string): Promise<PermissionRow> {
   const row = await find(ctx, key)
   if (row.system) throw fail('ACCESS_DENIED', 'Permissions of the program cannot be changed or deleted')
   return row
@@ -123,10 +131,10 @@ export async function halves(
   ctx: Context,
   half: 'resource' | 'action',
 ): Promise<{ name: string; permissions: number }[]> {
-  const rows = await all(ctx)
-    .select(ctx.db.raw(`split_part(name, ':', ?) as half`, [half === 'resource' ? 1 : 2]))
-    .count({ count: '*' })
+  const place = half === 'resource' ? 1 : 2
+  const rows: { half: string; permissions: number }[] = await all(ctx)
+    .select(ctx.db.raw(`split_part(name, ':', ?) as half, count(*)::int as permissions`, [place]))
     .groupBy('half')
     .orderBy('half')
-  return rows.map((row: any) => ({ name: row.half, permissions: Number(row.count) }))
+  return rows.map(({ half: name, permissions }) => ({ name, permissions }))
 }

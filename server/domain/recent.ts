@@ -1,7 +1,7 @@
 /** Recent authentication: changes to how a person signs in ask for a sign-in that is not long ago (RFC 9470). */
 import { type Failure, fail } from '../kernel/errors.ts'
-import { ACR, acrOf } from './attempts.ts'
 import type { Context } from './context.ts'
+import { ACR, acrOf } from './proofs.ts'
 
 /** Seconds. */
 export const RECENT = 900

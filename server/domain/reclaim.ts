@@ -2,9 +2,10 @@
  * The owner of an address arrives at an account that somebody made with it and never proved. Whatever that somebody
  * could still sign in with must go before the owner moves in (pre-hijacking).
  */
-import { owesSecondFactor, type Person, type Proof } from './attempts.ts'
+
 import type { Context } from './context.ts'
 import { policyOf } from './login-policy.ts'
+import { owesSecondFactor, type Person, type Proof } from './proofs.ts'
 import * as sessions from './sessions.ts'
 import * as webhooks from './webhooks.ts'
 

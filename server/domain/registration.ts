@@ -4,12 +4,13 @@
  */
 import { sha256 } from '../../adapters/sealing.ts'
 import { fail } from '../kernel/errors.ts'
-import { type ClientMetadata, type ClientView, stored, view, withoutNulls } from './clients/rows.ts'
+import { type ClientMetadata, type ClientRow, type ClientView, stored, view, withoutNulls } from './clients/rows.ts'
 import { defaults, has, isConfidential } from './clients/rules.ts'
 import * as secrets from './clients/secrets.ts'
 import * as clients from './clients.ts'
 import type { Context } from './context.ts'
 import type { Tenant } from './directory.ts'
+import { countOf } from './pages.ts'
 import { permissions } from './policy.ts'
 import * as tokens from './registration/tokens.ts'
 import { ownScopes, words } from './scopes.ts'
@@ -49,11 +50,8 @@ export async function register(ctx: Context, metadata: ClientMetadata): Promise<
 /** Registrations take turns, so that the quota holds. */
 async function assertRoom(ctx: Context): Promise<void> {
   await ctx.db.raw('select pg_advisory_xact_lock(hashtext(?))', [`registrations ${ctx.tenant.id}`])
-  const [counted] = await ctx
-    .db('clients')
-    .where({ tenant_id: ctx.tenant.id, origin: 'registration' })
-    .count({ total: '*' })
-  if (Number(counted!.total) >= ctx.tenant.settings.dynamic_registration_quota)
+  const registered = ctx.db('clients').where({ tenant_id: ctx.tenant.id, origin: 'registration' })
+  if ((await countOf(registered)) >= ctx.tenant.settings.dynamic_registration_quota)
     throw fail('ACCESS_DENIED', 'No more apps can register themselves here')
 }
 
@@ -98,7 +96,7 @@ export function mayLeadTo(uri: string, native: boolean): boolean {
 }
 
 /** The client whose registration access token came with the request. UNAUTHORIZED. */
-async function own(ctx: Context, clientId: string): Promise<{ row: any; token: string }> {
+async function own(ctx: Context, clientId: string): Promise<{ row: ClientRow; token: string }> {
   const token = ctx.request.registrationToken
   const row =
     token &&

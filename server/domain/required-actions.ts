@@ -1,11 +1,12 @@
 /**
  * What a person has to do before a sign-in is complete, beside proving who they are: accept the terms, choose a new
- * password. (Verifying the address refuses the sign-in, enrolling is a matter of second factors; see attempts.ts.)
+ * password. (Verifying the address refuses the sign-in, enrolling is a matter of second factors; see sign-in.ts.)
  */
 import { fail } from '../kernel/errors.ts'
 import * as attempts from './attempts.ts'
 import type { Context } from './context.ts'
 import * as passwords from './passwords.ts'
+import { type Person, type Proof, person } from './proofs.ts'
 import type { Settings } from './settings.ts'
 
 /** What may be asked of a user by an administrator. */
@@ -63,7 +64,7 @@ export interface Given {
 }
 export interface Checked {
   attempt: attempts.Attempt
-  user: attempts.Person
+  user: Person
   actions: Action[]
   hash: string | undefined
 }
@@ -71,7 +72,7 @@ export interface Checked {
 /** The sign-in that waits for actions, with what is still owed. UNAUTHORIZED when there is none. */
 export async function open(ctx: Context, by: { mfaToken: string } | { interactionId: string }) {
   const attempt = await attempts.find(ctx, { ...by, stage: 'actions' })
-  const user = await attempts.person(ctx, attempt.userId)
+  const user = await person(ctx, attempt.userId)
   if (!user) throw fail('UNAUTHORIZED', 'There is no sign-in waiting. Sign in again')
   return { attempt, user, actions: owedActions(ctx.tenant.settings, user) }
 }
@@ -92,7 +93,7 @@ export async function check(
 }
 
 /** Does what was owed and ends the attempt. The proof is what it was before; settle() asks what is owed now. */
-export async function complete(ctx: Context, { attempt, user, actions, hash }: Checked): Promise<attempts.Proof> {
+export async function complete(ctx: Context, { attempt, user, actions, hash }: Checked): Promise<Proof> {
   if (actions.includes('accept_terms')) await acceptTerms(ctx, user.id)
   if (hash) {
     await passwords.change(ctx, user, hash, { how: 'change' })

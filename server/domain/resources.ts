@@ -2,6 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 import { ownScopes } from './scopes.ts'
 
 export interface ResourceFields {
@@ -17,6 +18,17 @@ export interface ResourceView extends ResourceFields {
   id: string
   createdAt: Date
   updatedAt: Date
+}
+interface ResourceRow {
+  id: string
+  identifier: string
+  name: string
+  scopes: ResourceFields['scopes']
+  token_format: ResourceFields['tokenFormat']
+  token_lifetime: number
+  signing_alg: ResourceFields['signingAlg']
+  created_at: Date
+  updated_at: Date
 }
 
 const columns = (fields: Partial<ResourceFields>) => ({
@@ -52,16 +64,10 @@ export async function create(ctx: Context, fields: ResourceFields): Promise<Reso
   return view(row)
 }
 
-export async function list(
-  ctx: Context,
-  page: { limit: number; offset: number },
-): Promise<{ items: ResourceView[]; total: number }> {
+export async function list(ctx: Context, page: Window): Promise<Page<ResourceView>> {
   const all = ctx.db('resources').where({ tenant_id: ctx.tenant.id })
-  const [rows, [counted]] = await Promise.all([
-    all.clone().orderBy('identifier').limit(page.limit).offset(page.offset),
-    all.clone().count({ total: '*' }),
-  ])
-  return { items: rows.map(view), total: Number(counted!.total) }
+  const { items, total } = await readPage<ResourceRow>(all, page, (q) => q.orderBy('identifier'))
+  return { items: items.map(view), total }
 }
 
 export async function get(ctx: Context, id: string): Promise<ResourceView> {
@@ -88,7 +94,7 @@ export async function remove(ctx: Context, id: string): Promise<void> {
   ctx.event('resource.deleted', { data: { identifier: row.identifier } })
 }
 
-const view = (row: any): ResourceView => ({
+const view = (row: ResourceRow): ResourceView => ({
   id: row.id,
   identifier: row.identifier,
   name: row.name,

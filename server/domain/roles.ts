@@ -3,6 +3,7 @@ import { fail } from '../kernel/errors.ts'
 import { assertHolds, permissionsOf } from './authority.ts'
 import type { Context } from './context.ts'
 import { NIL, newId } from './ids.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 import * as permissions from './permissions.ts'
 
 export type Scope = 'tenant' | 'client' | 'organization'
@@ -62,19 +63,15 @@ export function all(ctx: Context, { scopes, owner }: Where = {}) {
 
 export async function list(
   ctx: Context,
-  page: { limit: number; offset: number },
+  page: Window,
   filter: Where & { q?: string | undefined } = {},
-): Promise<{ items: RoleView[]; total: number }> {
+): Promise<Page<RoleView>> {
   const found = all(ctx, filter)
   if (filter.q) found.whereILike('name', `%${permissions.like(filter.q)}%`)
-  const rows = await found
-    .clone()
-    .select('roles.*', ctx.db.raw(COMPOSITE))
-    .orderBy(['name', 'id'])
-    .limit(page.limit)
-    .offset(page.offset)
-  const [counted] = await found.clone().count({ total: '*' })
-  return { items: (rows as RoleRow[]).map(roleView), total: Number(counted!.total) }
+  const { items, total } = await readPage<RoleRow>(found, page, (q) =>
+    q.select('roles.*', ctx.db.raw(COMPOSITE)).orderBy(['name', 'id']),
+  )
+  return { items: items.map(roleView), total }
 }
 
 /** By id or, within `where`, by name. NOT_FOUND. A name that several have is the tenant's, or else of one owner. */

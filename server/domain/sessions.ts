@@ -2,7 +2,22 @@
 import { agentLabel } from '../../adapters/agents.ts'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 
+interface SessionRow {
+  id: string
+  kind: 'browser' | 'api'
+  client_id: string | null
+  payload: { authorizations?: Record<string, unknown> }
+  ip: string | null
+  user_agent: string | null
+  device_id: string | null
+  country: string | null
+  city: string | null
+  created_at: Date
+  last_used_at: Date
+  expires_at: Date
+}
 export interface SessionView {
   id: string
   kind: 'browser' | 'api'
@@ -21,38 +36,32 @@ export interface SessionView {
 }
 
 /** Live sessions of a person, the last used first. */
-export async function list(
-  ctx: Context,
-  userId: string,
-  page: { limit: number; offset: number },
-): Promise<{ items: SessionView[]; total: number }> {
+export async function list(ctx: Context, userId: string, page: Window): Promise<Page<SessionView>> {
   const live = ctx
     .db('sessions')
     .where({ tenant_id: ctx.tenant.id, user_id: userId, ended_at: null })
     .where('expires_at', '>', ctx.db.fn.now())
-  const [rows, [counted]] = await Promise.all([
-    live.clone().orderBy('last_used_at', 'desc').orderBy('id').limit(page.limit).offset(page.offset),
-    live.clone().count({ total: '*' }),
-  ])
-  return {
-    total: Number(counted!.total),
-    items: rows.map((row) => ({
-      id: row.id,
-      kind: row.kind,
-      current: row.id === ctx.actor?.sessionId,
-      clientId: row.client_id ?? Object.keys(row.payload.authorizations ?? {})[0] ?? null,
-      ip: row.ip,
-      userAgent: row.user_agent,
-      device: agentLabel(row.user_agent),
-      deviceId: row.device_id,
-      country: row.country,
-      city: row.city,
-      createdAt: row.created_at,
-      lastUsedAt: row.last_used_at,
-      expiresAt: row.expires_at,
-    })),
-  }
+  const { items, total } = await readPage<SessionRow>(live, page, (q) =>
+    q.orderBy('last_used_at', 'desc').orderBy('id'),
+  )
+  return { items: items.map((row) => view(row, ctx.actor?.sessionId)), total }
 }
+
+const view = (row: SessionRow, current: string | undefined): SessionView => ({
+  id: row.id,
+  kind: row.kind,
+  current: row.id === current,
+  clientId: row.client_id ?? Object.keys(row.payload.authorizations ?? {})[0] ?? null,
+  ip: row.ip,
+  userAgent: row.user_agent,
+  device: agentLabel(row.user_agent),
+  deviceId: row.device_id,
+  country: row.country,
+  city: row.city,
+  createdAt: row.created_at,
+  lastUsedAt: row.last_used_at,
+  expiresAt: row.expires_at,
+})
 
 /** Ends one session of the person. NOT_FOUND when it is not theirs, or over. */
 export async function end(ctx: Context, userId: string, sessionId: string): Promise<void> {

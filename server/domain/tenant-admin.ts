@@ -7,6 +7,7 @@ import type { Branding, Tenant } from './directory.ts'
 import { type Pending, writeEvents, writeJobs } from './events.ts'
 import { DEFAULT_TENANT } from './ids.ts'
 import type { FreshKey } from './keys.ts'
+import { type CursorWindow, countOf, cut } from './pages.ts'
 import * as settings from './settings-admin.ts'
 import * as tenants from './tenants.ts'
 
@@ -58,7 +59,7 @@ export interface TenantFilter {
 export async function list(
   ctx: Context,
   { q, status }: TenantFilter,
-  { limit, offset, cursor }: { limit: number; offset: number; cursor?: string | undefined },
+  { limit, offset, cursor }: CursorWindow,
 ): Promise<{ items: TenantRow[]; total: number; nextCursor: string | undefined }> {
   assertHome(ctx)
   const matching = ctx.db('tenants')
@@ -72,13 +73,8 @@ export async function list(
     .limit(limit + 1)
   if (cursor) page.where('slug', '>', cursor)
   else page.offset(offset)
-  const [rows, counted] = await Promise.all([page, matching.clone().count({ total: '*' })])
-  const items = rows.slice(0, limit)
-  return {
-    items,
-    total: Number(counted[0]!.total),
-    nextCursor: rows.length > limit ? items.at(-1).slug : undefined,
-  }
+  const [rows, total] = await Promise.all([page, countOf(matching)])
+  return { ...cut(rows, limit, (last) => last.slug), total }
 }
 
 export interface NewTenant {

@@ -2,6 +2,7 @@
 import { fail } from '../kernel/errors.ts'
 import { assertMayManage, keepingSuperAdmin } from './authority.ts'
 import type { Context } from './context.ts'
+import * as grants from './grants.ts'
 import { DEFAULT_TENANT, ROLE } from './ids.ts'
 import { leaveAll } from './memberships/leaving.ts'
 import * as sessions from './sessions.ts'
@@ -98,11 +99,7 @@ async function reseal(ctx: Context, from: TenantRow, to: TenantRow, userId: stri
 /** Roles, consents, devices, API keys and linked accounts are of the tenant: they end with the row. */
 async function leave(ctx: Context, from: TenantRow, userId: string): Promise<void> {
   const theirs = { tenant_id: from.id, user_id: userId }
-  const grants = ctx
-    .db('oidc_models')
-    .where({ ...theirs, model: 'Grant' })
-    .select('id')
-  await ctx.db('oidc_models').where({ tenant_id: from.id }).whereIn('grant_id', grants).delete()
+  await grants.end(ctx.db, from.id, { userId })
   await ctx.db('secrets').where(theirs).delete()
   await ctx.db('users').where({ tenant_id: from.id, id: userId }).delete()
 }

@@ -7,6 +7,7 @@ import { fail } from '../kernel/errors.ts'
 import { assertHolds } from './authority.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
+import { countOf, type Page, readPage, type Window } from './pages.ts'
 import { assertInPerson } from './recent.ts'
 import { checkAddress } from './webhooks/address.ts'
 import { eventTypes } from './webhooks/event-types.ts'
@@ -66,23 +67,10 @@ function visible(ctx: Context) {
   })
 }
 
-export async function list(
-  ctx: Context,
-  page: { limit: number; offset: number },
-  tenantWide?: boolean,
-): Promise<{ items: WebhookRow[]; total: number }> {
+export function list(ctx: Context, page: Window, tenantWide?: boolean): Promise<Page<WebhookRow>> {
   const found = visible(ctx)
   if (tenantWide !== undefined) found.where({ tenant_wide: tenantWide })
-  const [items, [counted]] = await Promise.all([
-    found
-      .clone()
-      .orderBy('id', 'desc')
-      .limit(page.limit)
-      .offset(page.offset)
-      .select([...COLUMNS]),
-    found.clone().count({ total: '*' }),
-  ])
-  return { items, total: Number(counted!.total) }
+  return readPage(found, page, (q) => q.orderBy('id', 'desc').select([...COLUMNS]))
 }
 
 /** NOT_FOUND also for what the caller may not see. */
@@ -172,9 +160,9 @@ async function assertRoom(ctx: Context, ownerId: string, tenantWide: boolean): P
   const whose = tenantWide ? ctx.tenant.id : ownerId
   await ctx.db.raw('select pg_advisory_xact_lock(hashtextextended(?, 0))', [`webhooks of ${whose}`])
   const rivals = all(ctx).where(tenantWide ? { tenant_wide: true } : { tenant_wide: false, owner_id: ownerId })
-  const [counted] = await rivals.count({ total: '*' })
+  const there = await countOf(rivals)
   const most = tenantWide ? MOST_TENANT_WIDE : MOST_OWN
-  if (Number(counted!.total) >= most) throw fail('CONFLICT', `There are ${most} webhooks already. Delete one first`)
+  if (there >= most) throw fail('CONFLICT', `There are ${most} webhooks already. Delete one first`)
 }
 
 function catchUpLater(ctx: Context, id: string): void {

@@ -1,4 +1,5 @@
 /** Workspaces: teams inside an organization. Their members are members of the organization first, and leave with it. */
+import type { Knex } from 'knex'
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import { newId } from './ids.ts'
@@ -6,6 +7,7 @@ import { managedWith } from './memberships/lists.ts'
 import { assertInside } from './memberships/rows.ts'
 import * as memberships from './memberships.ts'
 import * as organizations from './organizations.ts'
+import { type Page, readPage, type Window } from './pages.ts'
 import { like } from './permissions.ts'
 
 export const WORKSPACE_ROLES = ['admin', 'member', 'viewer'] as const
@@ -64,8 +66,8 @@ export async function enter(ctx: Context, id: string): Promise<WorkspaceRow> {
 export async function list(
   ctx: Context,
   { organizationId, q }: { organizationId?: string | undefined; q?: string | undefined },
-  page: { limit: number; offset: number },
-): Promise<{ items: WorkspaceRow[]; total: number }> {
+  page: Window,
+): Promise<Page<WorkspaceRow>> {
   const { actor } = ctx
   const found = of(ctx)
   if (organizationId) found.where({ organization_id: organizationId })
@@ -76,11 +78,7 @@ export async function list(
         .whereIn('id', members(ctx).where({ 'w.user_id': actor!.userId }).select('w.workspace_id'))
         .orWhereIn('organization_id', managedWith(ctx, actor!.userId!, 'workspaces:manage')),
     )
-  const [rows, [counted]] = await Promise.all([
-    found.clone().orderBy('name').orderBy('id').limit(page.limit).offset(page.offset),
-    found.clone().count({ total: '*' }),
-  ])
-  return { items: rows, total: Number(counted!.total) }
+  return readPage(found, page, (q) => q.orderBy('name').orderBy('id'))
 }
 
 export interface NewWorkspace {
@@ -143,38 +141,37 @@ export async function remove(ctx: Context, id: string): Promise<void> {
   ctx.event('workspace.deleted', { data: { workspace: id, organization: row.organization_id, name: row.name } })
 }
 
-export async function listMembers(
-  ctx: Context,
-  id: string,
-  page: { limit: number; offset: number },
-): Promise<{ items: MemberView[]; total: number }> {
+export async function listMembers(ctx: Context, id: string, page: Window): Promise<Page<MemberView>> {
   await enter(ctx, id)
   const found = members(ctx).where({ workspace_id: id })
-  const [rows, [counted]] = await Promise.all([
-    found
-      .clone()
-      .join('users as u', (on) => on.on('u.tenant_id', 'w.tenant_id').on('u.id', 'w.user_id'))
-      .orderBy('w.created_at')
-      .orderBy('w.user_id')
-      .limit(page.limit)
-      .offset(page.offset)
-      .select('w.*', 'u.email', ctx.db.raw(`nullif(trim(concat_ws(' ', u.given_name, u.family_name)), '') as name`)),
-    found.clone().count({ total: '*' }),
-  ])
-  return { items: rows.map(memberView), total: Number(counted!.total) }
+  const { items, total } = await readPage<MemberRow>(found, page, (q) =>
+    withPerson(ctx, q).orderBy('w.created_at').orderBy('w.user_id'),
+  )
+  return { items: items.map(memberView), total }
 }
 
-const memberView = (row: any): MemberView => ({
+interface MemberRow {
+  user_id: string
+  email: string
+  name: string | null
+  role: WorkspaceRole
+  created_at: Date
+}
+
+/** With whom a membership is of. */
+const withPerson = (ctx: Context, query: Knex.QueryBuilder) =>
+  query
+    .join('users as u', (on) => on.on('u.tenant_id', 'w.tenant_id').on('u.id', 'w.user_id'))
+    .select('w.*', 'u.email', ctx.db.raw(`nullif(trim(concat_ws(' ', u.given_name, u.family_name)), '') as name`))
+
+const memberView = (row: MemberRow): MemberView => ({
   user: { id: row.user_id, email: row.email, name: row.name },
   role: row.role,
   createdAt: row.created_at,
 })
 
 export async function member(ctx: Context, id: string, userId: string): Promise<MemberView> {
-  const row = await members(ctx)
-    .join('users as u', (on) => on.on('u.tenant_id', 'w.tenant_id').on('u.id', 'w.user_id'))
-    .where({ workspace_id: id, user_id: userId })
-    .first('w.*', 'u.email', ctx.db.raw(`nullif(trim(concat_ws(' ', u.given_name, u.family_name)), '') as name`))
+  const row = await withPerson(ctx, members(ctx).where({ workspace_id: id, user_id: userId })).first()
   if (!row) throw fail('NOT_FOUND', 'This person is no member of the workspace')
   return memberView(row)
 }

@@ -3,11 +3,11 @@
  * endpoint the person signs in again, a refresh is refused, and our own API answers the challenge of RFC 9470.
  */
 import { errors } from 'oidc-provider'
-import { ACR } from '../domain/attempts.ts'
 import type { Outside } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
 import type { ClientRecord, Tenant } from '../domain/directory.ts'
 import { policyOf, suffices } from '../domain/login-policy.ts'
+import { ACR } from '../domain/proofs.ts'
 import { demandsMfa } from './acr.ts'
 
 /** What the token endpoint says of it; server/oidc/providers.ts knows it again. */

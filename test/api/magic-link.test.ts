@@ -1,10 +1,9 @@
 import { expect } from 'chai'
-import * as client from 'openid-client'
 import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
 import { from, pause } from '../support/address.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { expectProblem } from '../support/problems.ts'
-import { authorize, Browser, REDIRECT, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
+import { authorizationRequest, authorize, Browser, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
 
 const LINK = /magic-link\?token=/
 
@@ -206,21 +205,11 @@ describe('signing in by mail', () => {
   /** The login page of an authorization request in a browser of its own. */
   async function arrive() {
     const browser = new Browser(app.url)
-    const verifier = client.randomPKCECodeVerifier()
-    const state = client.randomState()
-    const nonce = client.randomNonce()
-    const url = client.buildAuthorizationUrl(rp.config, {
-      redirect_uri: REDIRECT,
-      scope: 'openid email',
-      code_challenge: await client.calculatePKCECodeChallenge(verifier),
-      code_challenge_method: 'S256',
-      state,
-      nonce,
-    })
-    const at = await browser.open(url.href)
+    const { href, ...flow } = await authorizationRequest(rp, { scope: 'openid email' })
+    const at = await browser.open(href)
     const ask = await browser.open(/href="([^"]*\/magic-link)"/.exec(at.page!)![1]!)
     await app.db('rate_limits').delete()
-    return { browser, ask, flow: { verifier, state, nonce } }
+    return { browser, ask, flow }
   }
 
   it('finishes the sign-in that waits in the same browser, after a click', async () => {

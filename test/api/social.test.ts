@@ -1,10 +1,9 @@
 import { expect } from 'chai'
-import * as client from 'openid-client'
 import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
 import { from, pause } from '../support/address.ts'
 import { type Answer, startApp, type TestApp } from '../support/app.ts'
 import { expectProblem, expectSsoFailure } from '../support/problems.ts'
-import { Browser, REDIRECT, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
+import { authorizationRequest, Browser, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
 import { type SecondProvider, startGithub, startOidc } from '../support/second-provider.ts'
 
 let count = 0
@@ -82,25 +81,15 @@ describe('signing in with an account elsewhere', () => {
   async function arrive() {
     await app.db('rate_limits').delete()
     const browser = new Browser(app.url)
-    const verifier = client.randomPKCECodeVerifier()
-    const state = client.randomState()
-    const nonce = client.randomNonce()
-    const url = client.buildAuthorizationUrl(rp.config, {
-      redirect_uri: REDIRECT,
-      scope: 'openid email',
-      code_challenge: await client.calculatePKCECodeChallenge(verifier),
-      code_challenge_method: 'S256',
-      state,
-      nonce,
-    })
-    const at = await browser.open(url.href)
+    const { href, ...flow } = await authorizationRequest(rp, { scope: 'openid email' })
+    const at = await browser.open(href)
     const press = async (slug: string, second: SecondProvider) => {
       const href = new RegExp(`href="([^"]*/social/${slug})"`).exec(at.page!)![1]!
       const { left } = await browser.open(href)
       const back = await new Browser(second.url).open(left!.href)
       return back.left!
     }
-    return { browser, at, press, flow: { verifier, state, nonce } }
+    return { browser, at, press, flow }
   }
 
   it('lists the providers and hides those that are off', async () => {

@@ -8,8 +8,7 @@ import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { appCode } from '../support/mfa.ts'
 import { authorize, Browser as PlainBrowser, relyingParty } from '../support/rp.ts'
 import { startOidc } from '../support/second-provider.ts'
-import { skip } from '../support/skip.ts'
-import { chromiumPath, launchChromium } from './chromium.ts'
+import { chromiumFor } from './chromium.ts'
 import { dark, heading, look, phone, signIn, type Visitor, visitor } from './stage.ts'
 
 const NEW_PASSWORD = 'Quiet-Lighthouse-77'
@@ -20,11 +19,8 @@ describe('the account area in Chromium', function () {
   let app: TestApp
 
   before(async function () {
-    if (!chromiumPath) skip(this, 'no Chromium')
-    ;[browser, app] = await Promise.all([
-      launchChromium(),
-      startApp({ OUTBOUND_ALLOW: '127.0.0.1/32' }, { host: 'localhost' }),
-    ])
+    browser = await chromiumFor(this)
+    app = await startApp({ OUTBOUND_ALLOW: '127.0.0.1/32' }, { host: 'localhost' })
   })
   after(async () => {
     await browser?.close()

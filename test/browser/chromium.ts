@@ -1,6 +1,8 @@
-// One headless Chromium for the browser tests; undefined where none is installed.
+/** One headless Chromium for the browser tests. */
 import { existsSync } from 'node:fs'
+import type { Context } from 'mocha'
 import { type Browser, chromium } from 'playwright-core'
+import { skip } from '../support/skip.ts'
 
 const places = [
   process.env.CHROMIUM_PATH ?? '',
@@ -10,9 +12,15 @@ const places = [
   '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome',
 ]
 
-export const chromiumPath = places.find((path) => path && existsSync(path))
+const chromiumPath = places.find((path) => path && existsSync(path))
 
 const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-quic']
+
+/** For a suite's before(), which is skipped where no Chromium is installed. */
+export async function chromiumFor(suite: Context): Promise<Browser> {
+  if (!chromiumPath) skip(suite, 'no Chromium')
+  return launchChromium()
+}
 
 export function launchChromium(): Promise<Browser> {
   return chromium.launch({

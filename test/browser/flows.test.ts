@@ -1,23 +1,18 @@
 /** People in a real Chromium: registering, signing in, consenting and recovering, with and without JavaScript. */
 import { expect } from 'chai'
 import * as client from 'openid-client'
-import type { Browser } from 'playwright-core'
-import { startApp, type TestApp } from '../support/app.ts'
-import type { RelyingParty } from '../support/rp.ts'
-import { skip } from '../support/skip.ts'
-import { chromiumPath, launchChromium } from './chromium.ts'
+import { startApp } from '../support/app.ts'
 import {
   dark,
   heading,
   look,
+  openStage,
   phone,
   redeem,
-  registered,
   request,
+  type Stage,
   signIn,
   signInAndAllow,
-  type ThirdParty,
-  thirdParty,
   type Visitor,
   visitor,
 } from './stage.ts'
@@ -26,21 +21,13 @@ const PASSWORD = 'Sturdy-Harbour-42'
 
 describe('hosted pages in Chromium', function () {
   this.timeout(40_000)
-  let browser: Browser
-  let app: TestApp
-  let third: ThirdParty
-  let rp: RelyingParty
-
+  let stage: Stage
+  let { browser, app, third, rp } = {} as Stage
   before(async function () {
-    if (!chromiumPath) skip(this, 'no Chromium')
-    ;[browser, app, third] = await Promise.all([launchChromium(), startApp(), thirdParty()])
-    rp = await registered(app, third)
+    stage = await openStage(this, startApp)
+    ;({ browser, app, third, rp } = stage)
   })
-  after(async () => {
-    await browser?.close()
-    await third?.close()
-    await app?.close()
-  })
+  after(() => stage?.close())
   beforeEach(async () => {
     await app.db('rate_limits').delete()
   })

@@ -1,29 +1,17 @@
 /** The meter beside a new password: estimated by the server, in words, never in the way. */
 import { expect } from 'chai'
-import type { Browser } from 'playwright-core'
-import { startApp, type TestApp } from '../support/app.ts'
-import type { RelyingParty } from '../support/rp.ts'
-import { skip } from '../support/skip.ts'
-import { chromiumPath, launchChromium } from './chromium.ts'
-import { dark, look, phone, registered, request, type ThirdParty, thirdParty, visitor } from './stage.ts'
+import { startApp } from '../support/app.ts'
+import { dark, look, openStage, phone, request, type Stage, visitor } from './stage.ts'
 
 describe('the password meter in Chromium', function () {
   this.timeout(60_000)
-  let browser: Browser
-  let app: TestApp
-  let third: ThirdParty
-  let rp: RelyingParty
-
+  let stage: Stage
+  let { browser, app, third, rp } = {} as Stage
   before(async function () {
-    if (!chromiumPath) skip(this, 'no Chromium')
-    ;[browser, app, third] = await Promise.all([launchChromium(), startApp(), thirdParty()])
-    rp = await registered(app, third)
+    stage = await openStage(this, startApp)
+    ;({ browser, app, third, rp } = stage)
   })
-  after(async () => {
-    await browser?.close()
-    await third?.close()
-    await app?.close()
-  })
+  after(() => stage?.close())
 
   const open = async (options: object, language?: string) => {
     const who = await visitor(browser, options)

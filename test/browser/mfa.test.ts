@@ -1,22 +1,18 @@
 /** Second factors in a real Chromium, with and without JavaScript. */
 import { expect } from 'chai'
-import type { Browser } from 'playwright-core'
-import { type Person, startApp, type TestApp } from '../support/app.ts'
+import { type Person, startApp } from '../support/app.ts'
 import { appCode, forgetSteps, setting, verified, withApp, wrongCode } from '../support/mfa.ts'
-import type { RelyingParty } from '../support/rp.ts'
-import { skip } from '../support/skip.ts'
-import { chromiumPath, launchChromium } from './chromium.ts'
 import {
+  arrive,
   dark,
   heading,
   look,
+  openStage,
   phone,
   redeem,
-  registered,
   request,
+  type Stage,
   signIn,
-  type ThirdParty,
-  thirdParty,
   type Visitor,
   visitor,
 } from './stage.ts'
@@ -25,31 +21,18 @@ const MFA = 'urn:gatehouse:acr:mfa'
 
 describe('second factors in Chromium', function () {
   this.timeout(40_000)
-  let browser: Browser
-  let app: TestApp
-  let third: ThirdParty
-  let rp: RelyingParty
-
+  let stage: Stage
+  let { browser, app, third, rp } = {} as Stage
   before(async function () {
-    if (!chromiumPath) skip(this, 'no Chromium')
-    ;[browser, app, third] = await Promise.all([launchChromium(), startApp({ TRUST_PROXY: '1' }), thirdParty()])
-    rp = await registered(app, third)
+    stage = await openStage(this, () => startApp({ TRUST_PROXY: '1' }))
+    ;({ browser, app, third, rp } = stage)
   })
-  after(async () => {
-    await browser?.close()
-    await third?.close()
-    await app?.close()
-  })
+  after(() => stage?.close())
 
   const open = async ({ page }: Visitor, extra: Record<string, string> = {}) => {
     const asked = await request(rp, third, extra)
     await page.goto(asked.href)
     return asked
-  }
-  const arrive = async ({ page }: Visitor) => {
-    await page.locator('button[value=allow]').or(page.getByText('Back in the app')).first().waitFor()
-    if (await page.locator('button[value=allow]').isVisible()) await page.click('button[value=allow]')
-    await page.getByText('Back in the app').waitFor()
   }
   const enter = async ({ page }: Visitor, code: string) => {
     await page.fill('#code', code)

@@ -1,22 +1,9 @@
 /** Passkeys in a real Chromium with a virtual authenticator: made, as second factor, passwordless, from the e-mail field. */
 import { expect } from 'chai'
-import type { Browser, CDPSession } from 'playwright-core'
-import { type Person, startApp, type TestApp } from '../support/app.ts'
+import type { CDPSession } from 'playwright-core'
+import { type Person, startApp } from '../support/app.ts'
 import { setting } from '../support/mfa.ts'
-import type { RelyingParty } from '../support/rp.ts'
-import { skip } from '../support/skip.ts'
-import { chromiumPath, launchChromium } from './chromium.ts'
-import {
-  look,
-  redeem,
-  registered,
-  request,
-  signIn,
-  type ThirdParty,
-  thirdParty,
-  type Visitor,
-  visitor,
-} from './stage.ts'
+import { look, openStage, redeem, request, type Stage, signIn, type Visitor, visitor } from './stage.ts'
 
 /** Runs in the page: WebAuthn's JSON to binary and back, as an app of ours would do it. */
 const MAKE = `async (options) => {
@@ -26,21 +13,13 @@ const MAKE = `async (options) => {
 
 describe('passkeys in Chromium', function () {
   this.timeout(40_000)
-  let browser: Browser
-  let app: TestApp
-  let third: ThirdParty
-  let rp: RelyingParty
-
+  let stage: Stage
+  let { browser, app, third, rp } = {} as Stage
   before(async function () {
-    if (!chromiumPath) skip(this, 'no Chromium')
-    ;[browser, app, third] = await Promise.all([launchChromium(), startApp({}, { host: 'localhost' }), thirdParty()])
-    rp = await registered(app, third, { first_party: true })
+    stage = await openStage(this, () => startApp({}, { host: 'localhost' }), { first_party: true })
+    ;({ browser, app, third, rp } = stage)
   })
-  after(async () => {
-    await browser?.close()
-    await third?.close()
-    await app?.close()
-  })
+  after(() => stage?.close())
   beforeEach(async () => {
     await app.db('rate_limits').delete()
   })

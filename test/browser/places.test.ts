@@ -9,8 +9,7 @@ import { prepareDatabase } from '../../server/start.ts'
 import { startApp, type TestApp } from '../support/app.ts'
 import { makeDatabase } from '../support/postgres.ts'
 import type { RelyingParty } from '../support/rp.ts'
-import { skip } from '../support/skip.ts'
-import { chromiumPath, launchChromium } from './chromium.ts'
+import { chromiumFor } from './chromium.ts'
 import {
   dark,
   heading,
@@ -33,8 +32,7 @@ describe('around the hosted pages in Chromium', function () {
   let browser: Browser
   let third: ThirdParty
   before(async function () {
-    if (!chromiumPath) skip(this, 'no Chromium')
-    browser = await launchChromium()
+    browser = await chromiumFor(this)
     third = await thirdParty()
   })
   after(async () => {

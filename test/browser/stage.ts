@@ -4,10 +4,12 @@ import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
+import type { Context } from 'mocha'
 import * as client from 'openid-client'
 import type { Browser, BrowserContextOptions, Page, Response } from 'playwright-core'
 import type { TestApp } from '../support/app.ts'
-import { type RelyingParty, relyingParty } from '../support/rp.ts'
+import { authorizationRequest, type RelyingParty, type Request, relyingParty } from '../support/rp.ts'
+import { chromiumFor } from './chromium.ts'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 const pictures = new URL('../screenshots/', import.meta.url).pathname
@@ -139,6 +141,32 @@ export async function thirdParty(): Promise<ThirdParty> {
   }
 }
 
+export interface Stage {
+  browser: Browser
+  app: TestApp
+  third: ThirdParty
+  rp: RelyingParty
+  close(): Promise<void>
+}
+
+/** All that a sign-in in Chromium takes, for a suite's before(). `start` starts our app, `fields` are of the third party's client. */
+export async function openStage(suite: Context, start: () => Promise<TestApp>, fields: object = {}): Promise<Stage> {
+  const browser = await chromiumFor(suite)
+  const [app, third] = await Promise.all([start(), thirdParty()])
+  const rp = await registered(app, third, fields)
+  return {
+    browser,
+    app,
+    third,
+    rp,
+    async close() {
+      await browser.close()
+      await third.close()
+      await app.close()
+    },
+  }
+}
+
 /** The third party registered at our provider by an administrator. */
 export const registered = (app: TestApp, third: ThirdParty, fields: object = {}): Promise<RelyingParty> =>
   relyingParty(app, {
@@ -149,33 +177,9 @@ export const registered = (app: TestApp, third: ThirdParty, fields: object = {})
     ...fields,
   })
 
-export interface Request {
-  href: string
-  verifier: string
-  state: string
-  nonce: string
-}
-
-/** An authorization request with PKCE, state and nonce. */
-export async function request(
-  rp: RelyingParty,
-  third: ThirdParty,
-  extra: Record<string, string> = {},
-): Promise<Request> {
-  const verifier = client.randomPKCECodeVerifier()
-  const state = client.randomState()
-  const nonce = client.randomNonce()
-  const url = client.buildAuthorizationUrl(rp.config, {
-    redirect_uri: third.callback,
-    scope: 'openid profile email',
-    code_challenge: await client.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    state,
-    nonce,
-    ...extra,
-  })
-  return { href: url.href, verifier, state, nonce }
-}
+/** An authorization request that leads back to the third party. */
+export const request = (rp: RelyingParty, third: ThirdParty, extra: Record<string, string> = {}): Promise<Request> =>
+  authorizationRequest(rp, { redirect_uri: third.callback, ...extra })
 
 /** Redeems the code that came back last, as a third party does with openid-client. */
 export async function redeem(rp: RelyingParty, third: ThirdParty, asked: Request) {
@@ -205,7 +209,11 @@ export async function signIn({ page }: Visitor, who: { email: string; password: 
 /** Signs in, allows what is asked, and waits for the app. */
 export async function signInAndAllow(who: Visitor, person: { email: string; password: string }): Promise<void> {
   await signIn(who, person)
-  const { page } = who
+  await arrive(who)
+}
+
+/** Allows what is asked, if something is, and waits for the app. */
+export async function arrive({ page }: Visitor): Promise<void> {
   await page.locator('button[value=allow]').or(page.getByText('Back in the app')).first().waitFor()
   if (await page.locator('button[value=allow]').isVisible()) await page.click('button[value=allow]')
   await page.getByText('Back in the app').waitFor()

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { expect } from 'chai'
 import type { Browser, Page } from 'playwright-core'
-import { chromiumPath, launchChromium } from './chromium.ts'
+import { chromiumFor } from './chromium.ts'
 import { samples } from './samples.ts'
 import { serveSamples } from './serve.ts'
 
@@ -32,12 +32,11 @@ describe('views in Chromium', function () {
   let server: Awaited<ReturnType<typeof serveSamples>>
 
   before(async function () {
-    if (!chromiumPath) this.skip()
+    browser = await chromiumFor(this)
     server = await serveSamples({
       yellow: { name: 'Sunny', primaryColor: '#ffe600', policyUri: '/p', tosUri: '/t' },
       navy: { name: 'Deep', primaryColor: '#0a1045' },
     })
-    browser = await launchChromium()
   })
   after(async () => {
     await browser?.close()

@@ -87,6 +87,28 @@ describe('layers', () => {
     expect(broken(bad)).to.deep.equal([])
   })
 
+  it('no files import each other in a circle', () => {
+    const values = imports.filter(({ typeOnly }) => !typeOnly)
+    const importsAny = (file: string, of: string[]) =>
+      values.some((one) => one.file === file && of.includes(one.target))
+    const importedByAny = (file: string, of: string[]) =>
+      values.some((one) => one.target === file && of.includes(one.file))
+    let left = files
+    for (let before = left.length + 1; left.length < before; ) {
+      before = left.length
+      left = left.filter((file) => importsAny(file, left)).filter((file) => importedByAny(file, left))
+    }
+    expect(left).to.deep.equal([])
+  })
+
+  it('libraries that come late come by lazily', () => {
+    const others = files.filter((file) => {
+      const text = readFileSync(join(root, file), 'utf8')
+      return /\bcreateRequire\b/.test(text) || /(?<!typeof )\bimport\('[^.]/.test(text)
+    })
+    expect(others).to.deep.equal(['adapters/lazily.ts', 'server/oidc/provider.ts'])
+  })
+
   it('only configuration reads the environment; the entry points hand it over whole', () => {
     const readers = files.filter((file) => /process\.env\b/.test(readFileSync(join(root, file), 'utf8')))
     const entries = ['server/main.ts', 'server/migrate.ts', 'server/audit-verify.ts']

@@ -1,8 +1,7 @@
 import { expect } from 'chai'
-import * as client from 'openid-client'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { appCode, forgetSteps, setting, withApp, wrongCode } from '../support/mfa.ts'
-import { Browser, REDIRECT, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
+import { authorizationRequest, Browser, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
 
 const MFA = 'urn:gatehouse:acr:mfa'
 const SINGLE = 'urn:gatehouse:acr:single'
@@ -26,21 +25,7 @@ describe('a second factor within an authorization request', () => {
     await app.db('login_counters').delete()
   })
 
-  const begin = async (extra: Record<string, string> = {}) => {
-    const verifier = client.randomPKCECodeVerifier()
-    const state = client.randomState()
-    const nonce = client.randomNonce()
-    const url = client.buildAuthorizationUrl(rp.config, {
-      redirect_uri: REDIRECT,
-      scope: 'openid profile',
-      code_challenge: await client.calculatePKCECodeChallenge(verifier),
-      code_challenge_method: 'S256',
-      state,
-      nonce,
-      ...extra,
-    })
-    return { url: url.href, verifier, state, nonce }
-  }
+  const begin = (extra: Record<string, string> = {}) => authorizationRequest(rp, { scope: 'openid profile', ...extra })
   type At = Awaited<ReturnType<Browser['open']>>
   const signIn = (browser: Browser, at: At, { email, password }: Person) => browser.submit(at, { email, password })
   const allow = (browser: Browser, at: At) =>
@@ -53,7 +38,7 @@ describe('a second factor within an authorization request', () => {
   const signedIn = async (person: Person, extra: Record<string, string> = {}) => {
     const browser = new Browser(app.url)
     const asked = await begin(extra)
-    let at = await signIn(browser, await browser.open(asked.url), person)
+    let at = await signIn(browser, await browser.open(asked.href), person)
     if (at.page?.includes('name="code"')) at = await browser.submit(at, { code: appCode(secret) })
     return { browser, tokens: await tokensOf(asked, await allow(browser, at)) }
   }
@@ -61,11 +46,11 @@ describe('a second factor within an authorization request', () => {
   it('is asked of Ada, and the ID token says how she signed in', async () => {
     const browser = new Browser(app.url)
     const asked = await begin()
-    const at = await signIn(browser, await browser.open(asked.url), ada)
+    const at = await signIn(browser, await browser.open(asked.href), ada)
     expect(at.url).to.match(/\/mfa$/)
     expect(at.page).to.include('authenticator app').and.not.include('value="allow"')
     // Nobody is signed in yet: another request asks for the password again.
-    const other = await browser.open((await begin()).url)
+    const other = await browser.open((await begin()).href)
     expect(other.page).to.include('name="password"')
     const wrong = await browser.submit(at, { code: wrongCode(secret) })
     expect(wrong.status).to.equal(400)
@@ -76,7 +61,7 @@ describe('a second factor within an authorization request', () => {
 
   it('five wrong codes lead back to the password; the right one is then worth nothing', async () => {
     const browser = new Browser(app.url)
-    let at = await signIn(browser, await browser.open((await begin()).url), ada)
+    let at = await signIn(browser, await browser.open((await begin()).href), ada)
     const page = at
     for (let i = 0; i < 5; i += 1) at = await browser.submit(page, { code: wrongCode(secret) })
     expect(at.page).to.include('too many wrong codes').and.include('name="password"')
@@ -88,23 +73,23 @@ describe('a second factor within an authorization request', () => {
 
   it('the page of a sign-in belongs to its browser, and to a first factor', async () => {
     const browser = new Browser(app.url)
-    const waiting = await signIn(browser, await browser.open((await begin()).url), ada)
+    const waiting = await signIn(browser, await browser.open((await begin()).href), ada)
     const thief = await new Browser(app.url).open(waiting.url)
     expect(thief.status).to.equal(401)
     expect(thief.page).to.not.include('name="code"')
     const fresh = new Browser(app.url)
-    const login = await fresh.open((await begin()).url)
+    const login = await fresh.open((await begin()).href)
     expect((await fresh.open(`${login.url}/mfa`)).page).to.include('name="password"')
   })
 
   it('an app that wants one gets it: a session of one factor is asked again (RFC 9470)', async () => {
     const { browser, tokens } = await signedIn(bob, { acr_values: SINGLE })
     expect(tokens.claims()).to.deep.include({ acr: SINGLE, amr: ['pwd'] })
-    const silent = await browser.open((await begin({ acr_values: MFA, prompt: 'none' })).url)
+    const silent = await browser.open((await begin({ acr_values: MFA, prompt: 'none' })).href)
     expect(silent.left?.searchParams.get('error')).to.equal('login_required')
 
     const asked = await begin({ acr_values: MFA })
-    const again = await browser.open(asked.url)
+    const again = await browser.open(asked.href)
     expect(again.page).to.include('name="password"')
     const enrol = await signIn(browser, again, bob)
     expect(enrol.page).to.include('data:image/svg+xml').and.include('name="code"')
@@ -114,13 +99,13 @@ describe('a second factor within an authorization request', () => {
     const raised = await tokensOf(asked, await allow(browser, await browser.submit(codes, { action: 'continue' })))
     expect(raised.claims()).to.deep.include({ sub: bob.id, acr: MFA, amr: ['pwd', 'otp', 'mfa'] })
     // From now on that session answers at once.
-    const third = await browser.open((await begin({ acr_values: MFA, prompt: 'none' })).url)
+    const third = await browser.open((await begin({ acr_values: MFA, prompt: 'none' })).href)
     expect(third.left?.searchParams.get('code')).to.be.a('string')
   })
 
   it('is not asked for again on a device that Ada trusts, unless an app demands it', async () => {
     const browser = new Browser(app.url)
-    let at = await signIn(browser, await browser.open((await begin()).url), ada)
+    let at = await signIn(browser, await browser.open((await begin()).href), ada)
     at = await browser.submit(at, { code: appCode(secret), trust_device: '1' })
     expect((await allow(browser, at)).left?.searchParams.get('code')).to.be.a('string')
     const devices = await app.db('devices').where({ user_id: ada.id }).whereNotNull('trusted_until')
@@ -129,26 +114,26 @@ describe('a second factor within an authorization request', () => {
 
     await app.db('sessions').where({ user_id: ada.id }).update({ ended_at: new Date(), cookie_hash: null })
     const asked = await begin()
-    const again = await signIn(browser, await browser.open(asked.url), ada)
+    const again = await signIn(browser, await browser.open(asked.href), ada)
     const tokens = await tokensOf(asked, await allow(browser, again))
     expect(tokens.claims()).to.deep.include({ acr: SINGLE, amr: ['pwd'] })
-    const demanded = await signIn(browser, await browser.open((await begin({ acr_values: MFA })).url), ada)
+    const demanded = await signIn(browser, await browser.open((await begin({ acr_values: MFA })).href), ada)
     expect(demanded.page).to.include('name="code"')
 
     const elsewhere = new Browser(app.url)
-    expect((await signIn(elsewhere, await elsewhere.open((await begin()).url), ada)).page).to.include('name="code"')
+    expect((await signIn(elsewhere, await elsewhere.open((await begin()).href), ada)).page).to.include('name="code"')
     // Another person at that device is asked as ever.
     const zoe = await app.person()
     const hers = await withApp(app, zoe)
     expect(hers.secret).to.be.a('string')
     await app.db('sessions').where({ user_id: ada.id }).update({ ended_at: new Date(), cookie_hash: null })
-    expect((await signIn(browser, await browser.open((await begin()).url), zoe)).page).to.include('name="code"')
+    expect((await signIn(browser, await browser.open((await begin()).href), zoe)).page).to.include('name="code"')
   })
 
   it('either will do where the app names both', async () => {
     const cleo = await app.person()
     const { browser } = await signedIn(cleo)
-    const { left } = await browser.open((await begin({ acr_values: `${MFA} ${SINGLE}`, prompt: 'none' })).url)
+    const { left } = await browser.open((await begin({ acr_values: `${MFA} ${SINGLE}`, prompt: 'none' })).href)
     expect(left?.searchParams.get('code')).to.be.a('string')
   })
 
@@ -159,7 +144,7 @@ describe('a second factor within an authorization request', () => {
     it('who registers sets one up first, shown codes once, and cannot go around it', async () => {
       const browser = new Browser(app.url)
       const asked = await begin()
-      const login = await browser.open(asked.url)
+      const login = await browser.open(asked.href)
       const form = await browser.open(`${login.url}/register`)
       const enrol = await browser.submit(form, { email: 'emil@example.com', password: 'Sturdy-Harbour-42' })
       expect(enrol.url).to.match(/\/mfa$/)
@@ -198,9 +183,9 @@ describe('a second factor within an authorization request', () => {
       expect(registered.status).to.equal(201)
       const keyIn = (at: At) => /class="key">([A-Z2-7 ]+)</.exec(at.page!)![1]!.replaceAll(' ', '')
       const eve = new Browser(app.url)
-      const hers = await signIn(eve, await eve.open((await begin()).url), person)
+      const hers = await signIn(eve, await eve.open((await begin()).href), person)
       const gus = new Browser(app.url)
-      const his = await signIn(gus, await gus.open((await begin()).url), person)
+      const his = await signIn(gus, await gus.open((await begin()).href), person)
       expect(keyIn(his)).to.not.equal(keyIn(hers))
       const crossed = await gus.submit(his, { code: appCode(keyIn(hers)) })
       expect(crossed.page).to.include('This code is not right').and.include(keyIn(his).slice(0, 4))

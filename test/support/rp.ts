@@ -100,11 +100,34 @@ export class Browser {
   }
 }
 
-export interface Flow {
-  callback: URL
+export interface Request {
+  href: string
   verifier: string
   state: string
   nonce: string
+}
+export interface Flow extends Omit<Request, 'href'> {
+  callback: URL
+}
+
+/** An authorization request with PKCE, state and nonce. */
+export async function authorizationRequest(
+  rp: RelyingParty,
+  parameters: Record<string, string> = {},
+): Promise<Request> {
+  const verifier = client.randomPKCECodeVerifier()
+  const state = client.randomState()
+  const nonce = client.randomNonce()
+  const { href } = client.buildAuthorizationUrl(rp.config, {
+    redirect_uri: REDIRECT,
+    scope: 'openid profile email',
+    code_challenge: await client.calculatePKCECodeChallenge(verifier),
+    code_challenge_method: 'S256',
+    state,
+    nonce,
+    ...parameters,
+  })
+  return { href, verifier, state, nonce }
 }
 
 /** Authorization code with PKCE by pages: signs in (unless the browser is) and allows. Answers the callback address. */
@@ -115,23 +138,12 @@ export async function authorize(
   who: { email: string; password: string },
   extra: Record<string, string> = {},
 ): Promise<Flow> {
-  const verifier = client.randomPKCECodeVerifier()
-  const state = client.randomState()
-  const nonce = client.randomNonce()
-  const url = client.buildAuthorizationUrl(rp.config, {
-    redirect_uri: REDIRECT,
-    scope: 'openid profile email',
-    code_challenge: await client.calculatePKCECodeChallenge(verifier),
-    code_challenge_method: 'S256',
-    state,
-    nonce,
-    ...extra,
-  })
-  let at = await browser.open(url.href)
+  const { href, ...asked } = await authorizationRequest(rp, extra)
+  let at = await browser.open(href)
   if (at.page?.includes('name="password"')) at = await browser.submit(at, { email: who.email, password: who.password })
   if (at.page?.includes('value="allow"')) at = await browser.submit(at, { action: 'allow' })
   if (!at.left) throw new Error(`the flow ended at ${at.url} (${at.status}): ${at.page?.slice(0, 1500)}`)
-  return { callback: at.left, verifier, state, nonce }
+  return { callback: at.left, ...asked }
 }
 
 /** Redeems the code of a flow. */

@@ -111,7 +111,13 @@ export interface HeadView {
   jws: string
   createdAt: Date
 }
-const view = (row: any): HeadView => ({
+interface HeadRow {
+  size: number
+  root: Buffer
+  jws: string
+  created_at: Date
+}
+const view = (row: HeadRow): HeadView => ({
   treeSize: row.size,
   rootHash: row.root.toString('base64url'),
   jws: row.jws,

@@ -11,8 +11,28 @@ export interface ClientView extends ClientMetadata {
   clientSecret?: string
 }
 
+export interface ClientRow {
+  id: string
+  client_id: string
+  /** By the names of RFC 7591. */
+  metadata: Record<string, any>
+  first_party: boolean
+  require_pkce: boolean
+  access_token_format: 'jwt' | 'opaque'
+  login_policy: Record<string, unknown>
+  branding: Record<string, unknown>
+  lifetimes: Record<string, unknown>
+  origin: string
+  system: boolean
+  status: 'active' | 'disabled'
+  /** Grows with every change. */
+  version: string
+  created_at: Date
+  updated_at: Date
+}
+
 /** By id or by client_id. NOT_FOUND. `lock` makes other changes wait. */
-export async function find(ctx: Context, id: string, { lock = false } = {}): Promise<any> {
+export async function find(ctx: Context, id: string, { lock = false } = {}): Promise<ClientRow> {
   const query = ctx
     .db('clients')
     .where({ tenant_id: ctx.tenant.id })
@@ -28,13 +48,13 @@ export async function find(ctx: Context, id: string, { lock = false } = {}): Pro
 }
 
 /** As find(), for changes: the built-in client is fixed. */
-export async function changeable(ctx: Context, id: string): Promise<any> {
+export async function changeable(ctx: Context, id: string): Promise<ClientRow> {
   const row = await find(ctx, id)
   if (row.system) throw fail('ACCESS_DENIED', 'The built-in client cannot be changed or deleted')
   return row
 }
 
-export function view(row: any): ClientView {
+export function view(row: ClientRow): ClientView {
   return {
     id: row.id,
     clientId: row.client_id,

@@ -5,7 +5,7 @@ import type { Context } from '../context.ts'
 import type { Lifetimes } from '../directory.ts'
 import { permissions } from '../policy.ts'
 import { ownPart, ownScopes, words } from '../scopes.ts'
-import type { ClientMetadata } from './rows.ts'
+import type { ClientMetadata, ClientRow } from './rows.ts'
 
 const SECRET_METHODS = ['client_secret_basic', 'client_secret_post', 'client_secret_jwt']
 const DEFAULT_SCOPE = 'openid profile email phone address offline_access'
@@ -58,7 +58,7 @@ export function checkSecret(secret: string, metadata: ClientMetadata): void {
 }
 
 /** Whoever sets up a client can act as it: ACCESS_DENIED for one that may do more than the caller, by roles or otherwise. */
-export async function assertMayManage(ctx: Context, row: any): Promise<void> {
+export async function assertMayManage(ctx: Context, row: ClientRow): Promise<void> {
   assertNoMoreThan(ctx, row.metadata, row.first_party)
   const roles = await ctx.db('client_roles').where({ tenant_id: ctx.tenant.id, client: row.id }).pluck('role_id')
   assertHolds(ctx, await permissionsOf(ctx, roles))

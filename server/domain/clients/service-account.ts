@@ -4,7 +4,7 @@ import { assertHolds, permissionsOf } from '../authority.ts'
 import type { Context } from '../context.ts'
 import { NIL } from '../ids.ts'
 import { all, COMPOSITE, findMany, type RoleRow, type RoleView, roleView } from '../roles.ts'
-import { changeable, find } from './rows.ts'
+import { type ClientRow, changeable, find } from './rows.ts'
 import { assertMayManage, has } from './rules.ts'
 
 export async function list(ctx: Context, client: string): Promise<RoleView[]> {
@@ -22,7 +22,7 @@ async function held(ctx: Context, client: string): Promise<RoleView[]> {
 }
 
 /** Roles of the tenant and of this client, and the client, if the caller may do all that both may. */
-async function bound(ctx: Context, client: string, keys: string[]): Promise<{ row: any; roles: RoleRow[] }> {
+async function bound(ctx: Context, client: string, keys: string[]): Promise<{ row: ClientRow; roles: RoleRow[] }> {
   const row = await changeable(ctx, client)
   await assertMayManage(ctx, row)
   const roles = await findMany(ctx, keys, { scopes: ['tenant', 'client'], owner: [NIL, row.id] })
@@ -74,7 +74,7 @@ export async function unassign(ctx: Context, client: string, keys: string[]): Pr
   note(ctx, 'client.role_unassigned', row, roles, taken)
 }
 
-function note(ctx: Context, type: string, client: any, roles: RoleRow[], changed: { role_id: string }[]): void {
+function note(ctx: Context, type: string, client: ClientRow, roles: RoleRow[], changed: { role_id: string }[]): void {
   const ids = new Set(changed.map(({ role_id }) => role_id))
   const names = roles.filter(({ id }) => ids.has(id)).map(({ name }) => name)
   if (names.length > 0) ctx.event(type, { clientId: client.client_id, data: { roles: names } })

@@ -9,6 +9,7 @@ import * as factors from '../factors.ts'
 import { AMR, type Factor, type Policy } from '../login-policy.ts'
 import { countText } from '../magic-links.ts'
 import * as passkeys from '../passkeys.ts'
+import type { Person } from '../proofs.ts'
 import * as sessions from '../sessions.ts'
 import * as users from '../users.ts'
 import * as codes from './codes.ts'
@@ -68,7 +69,7 @@ export async function plan(ctx: Context, by: second.By, wish: Wish): Promise<Pla
 }
 
 /** A number that was proven stays the one: whoever knows the password must not put another in its place. */
-function numberOf(user: attempts.Person, wished: string | undefined): string {
+function numberOf(user: Person, wished: string | undefined): string {
   const known = user.phone_verified_at ? user.phone_number : null
   if (known && wished !== undefined && wished !== known)
     throw fail('VALIDATION_ERROR', 'phone_number: texts go to the number of the account that was verified')
@@ -158,7 +159,7 @@ export async function check(
 async function checkPasskey(
   ctx: Context,
   attempt: attempts.Attempt,
-  user: attempts.Person,
+  user: Person,
   { credential, name }: Given,
   exceptSession: string | undefined,
 ): Promise<Checked> {
@@ -178,7 +179,7 @@ async function checkPasskey(
 /** The code that came by mail has proven the address, too. */
 async function enableEmail(
   ctx: Context,
-  user: attempts.Person,
+  user: Person,
   taken: boolean,
   options: factors.ChangeOptions,
 ): Promise<string[] | undefined> {
@@ -190,7 +191,7 @@ async function enableEmail(
 /** The code that came by SMS has proven the number, too. */
 async function enableSms(
   ctx: Context,
-  user: attempts.Person,
+  user: Person,
   id: string,
   options: factors.ChangeOptions,
 ): Promise<string[] | undefined> {

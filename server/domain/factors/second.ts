@@ -3,6 +3,7 @@ import { fail } from '../../kernel/errors.ts'
 import * as attempts from '../attempts.ts'
 import type { Context } from '../context.ts'
 import { AMR, type Policy, policyAt } from '../login-policy.ts'
+import { type Proof, person, secondFactors } from '../proofs.ts'
 import * as backup from './backup.ts'
 import * as codes from './codes.ts'
 import * as totp from './totp.ts'
@@ -26,10 +27,10 @@ export interface By {
 /** The live attempt, its person, and the factors they may use for it. UNAUTHORIZED when there is none. */
 export async function open(ctx: Context, by: By) {
   const attempt = await attempts.find(ctx, by)
-  const user = await attempts.person(ctx, attempt.userId)
+  const user = await person(ctx, attempt.userId)
   if (!user) throw fail('UNAUTHORIZED', 'There is no sign-in waiting for a second factor. Sign in again')
   const policy: Policy = await policyAt(ctx, attempt.clientId ?? undefined)
-  return { attempt, user, policy, methods: attempts.secondFactors(policy, user, attempt.amr) }
+  return { attempt, user, policy, methods: secondFactors(policy, user, attempt.amr) }
 }
 
 /**
@@ -62,7 +63,7 @@ async function checkCode(
 }
 
 /** Takes the code and ends the attempt, in the caller's transaction. INVALID_CODE to who came second. */
-export async function complete(ctx: Context, { attempt, factor, take }: Checked): Promise<attempts.Proof> {
+export async function complete(ctx: Context, { attempt, factor, take }: Checked): Promise<Proof> {
   if (!(await take(ctx))) throw fail('INVALID_CODE', 'This code was used already')
   return attempts.finish(ctx, attempt, { amr: AMR[factor] })
 }

@@ -1,6 +1,6 @@
 /** Users as Auth0 exports them, with password hashes and factors where its support has added them. */
 import { isKnownHash } from '../../../adapters/passwords.ts'
-import { locale, type Mapper, phone, picture, timeOf } from './foreign.ts'
+import { locale, type Mapper, phone, picture, timeOf } from './foreign-values.ts'
 import type { Report } from './report.ts'
 
 export const auth0User: Mapper = (raw, report) => {

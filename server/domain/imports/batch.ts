@@ -4,7 +4,6 @@
  * for each other in one direction only.
  */
 import { sqlState } from '../../../adapters/knex.ts'
-import { Failure } from '../../kernel/errors.ts'
 import type { Problem } from '../../kernel/validate.ts'
 import type { Context } from '../context.ts'
 import { assertStrong } from '../passwords.ts'
@@ -16,23 +15,7 @@ import { type Candidate, candidateOf } from './rows.ts'
 import type { Entry } from './sources.ts'
 import type { Options, Outcome, Result } from './store.ts'
 import { type Existing, update } from './update.ts'
-
-/** A row on its way. `end` says once what became of it. */
-export interface Work extends Candidate {
-  importId: string
-  key: string
-  roleIds: string[]
-  organizationIds: string[]
-  ended: boolean
-  end(outcome: Outcome, userId: string | null, errors?: Problem[]): void
-}
-
-export const refuse = (work: Work, field: string, message: string, userId: string | null = null) =>
-  work.end('failed', userId, [{ field, message }])
-export const messageOf = (error: unknown): string => {
-  if (error instanceof Failure) return error.message
-  throw error
-}
+import { messageOf, refuse, type Work } from './work.ts'
 
 /**
  * One result for each entry, in their order. `hashes` has those of passwords in the clear, by the place of their entry.

@@ -1,5 +1,5 @@
 /** Users as Amazon Cognito has them: answers of ListUsers, and files by the header of a user pool. It gives out no passwords. */
-import { locale, type Mapper, phone, picture, timeOf, uuidOf } from './foreign.ts'
+import { locale, type Mapper, phone, picture, timeOf, uuidOf } from './foreign-values.ts'
 import type { Report } from './report.ts'
 
 /** One of `{"Users": […]}`. */

@@ -4,10 +4,10 @@ import type { Context } from '../context.ts'
 import { totpRow } from '../factors/totp.ts'
 import { newId, ROLE } from '../ids.ts'
 import { toNewAccounts } from '../invitations.ts'
-import { refuse, type Work } from './batch.ts'
 import { join } from './memberships.ts'
 import { PROFILE } from './rows.ts'
 import type { Options } from './store.ts'
+import { refuse, type Work } from './work.ts'
 
 /** Ends all works but those whose address was taken in the meantime. */
 export async function create(ctx: Context, works: Work[], options: Options): Promise<void> {

@@ -130,7 +130,7 @@ export async function end(
 }
 
 /** The fact that an import is over, with its numbers. */
-export function announce(ctx: Context, row: any): void {
+export function announce(ctx: Context, row: store.ImportRow): void {
   const { id, format, status, total, created, updated, skipped, failed, options } = row
   ctx.event('users.imported', {
     data: { import: id, format, status, dry_run: options.dryRun, total, created, updated, skipped, failed },

@@ -1,7 +1,7 @@
 /** Users of a Keycloak realm export, with their credentials; what they hold by their groups is given to them directly. */
 import { isKnownHash } from '../../../adapters/passwords.ts'
 import { base32 } from '../../../adapters/totp.ts'
-import { locale, type Mapper, phone, picture, timeOf, uuidOf } from './foreign.ts'
+import { locale, type Mapper, phone, picture, timeOf, uuidOf } from './foreign-values.ts'
 import { isBuiltInClient, isBuiltInRole, isOurs } from './keycloak-names.ts'
 import type { Report } from './report.ts'
 

@@ -1,7 +1,7 @@
 /** Organizations that rows name by their slug: people become plain members of them. */
 import type { Context } from '../context.ts'
 import { newId, ROLE } from '../ids.ts'
-import { refuse, type Work } from './batch.ts'
+import { refuse, type Work } from './work.ts'
 
 /** Fills in organizationIds; ends works that name one that is unknown, not the caller's to fill, or one too many. */
 export async function resolveOrganizations(ctx: Context, works: Work[]): Promise<void> {

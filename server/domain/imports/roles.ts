@@ -2,7 +2,7 @@
 import { assertHolds } from '../authority.ts'
 import type { Context } from '../context.ts'
 import { ROLE } from '../ids.ts'
-import { messageOf, refuse, type Work } from './batch.ts'
+import { messageOf, refuse, type Work } from './work.ts'
 
 /** Fills in roleIds; ends works that name a role that is unknown or not the caller's to give. */
 export async function resolveRoles(ctx: Context, works: Work[]): Promise<void> {

@@ -23,10 +23,29 @@ export interface Result {
   userId: string | null
   errors?: Problem[]
 }
+export type Status = 'receiving' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled'
 /** What of the source has no place here. */
 export interface NotTaken {
   what: string
   count: number
+}
+
+export interface ImportRow {
+  id: string
+  tenant_id: string
+  status: Status
+  format: string
+  options: Options
+  total: number
+  created: number
+  updated: number
+  skipped: number
+  failed: number
+  not_taken: NotTaken[]
+  error: string | null
+  asked_by: AskedBy
+  created_at: Date
+  finished_at: Date | null
 }
 
 /** In whose name a job goes on. */

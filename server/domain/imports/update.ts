@@ -7,9 +7,9 @@ import { assertHolds } from '../authority.ts'
 import type { Context } from '../context.ts'
 import { type ManagedRow, setEnabled } from '../user-admin.ts'
 import { MAX_ATTRIBUTES } from '../users.ts'
-import { messageOf, refuse, type Work } from './batch.ts'
 import { join, refuseBound } from './memberships.ts'
 import { PROFILE } from './rows.ts'
+import { messageOf, refuse, type Work } from './work.ts'
 
 export type Existing = ManagedRow & { email_key: string }
 
@@ -55,7 +55,7 @@ interface Change {
 /** As assertMayManage, for many: nobody changes people who may do more than they. */
 async function managedOnly(ctx: Context, works: Work[], existing: Map<string, Existing>): Promise<Work[]> {
   const ids = works.map(({ key }) => existing.get(key)!.id)
-  const { rows } = await ctx.db.raw(
+  const { rows }: { rows: { user_id: string; names: string[] }[] } = await ctx.db.raw(
     `with held as (select user_id, role_id from user_roles where tenant_id = :tenant and user_id = any(:ids::uuid[])),
        allowed as materialized (
          select role_id, effective_permissions(:tenant, array[role_id]) as names from (select distinct role_id from held) r)
@@ -63,7 +63,7 @@ async function managedOnly(ctx: Context, works: Work[], existing: Map<string, Ex
      join allowed a on a.role_id = h.role_id cross join unnest(a.names) name group by h.user_id`,
     { tenant: ctx.tenant.id, ids },
   )
-  const permissions = new Map<string, string[]>(rows.map((row: any) => [row.user_id, row.names]))
+  const permissions = new Map(rows.map((row) => [row.user_id, row.names]))
   return works.filter((work) => {
     const { id } = existing.get(work.key)!
     if (ctx.actor!.userId === id) return true
@@ -138,7 +138,7 @@ async function writeRows(ctx: Context, rows: unknown[]): Promise<void> {
 async function giveRoles(ctx: Context, changes: Change[]): Promise<Map<string, string[]>> {
   const rows = changes.flatMap(({ work, before }) => work.roleIds.map((role) => ({ user: before.id, role })))
   if (rows.length === 0) return new Map()
-  const { rows: given } = await ctx.db.raw(
+  const { rows: given }: { rows: { user_id: string; names: string[] }[] } = await ctx.db.raw(
     `with given as (
        insert into user_roles (tenant_id, user_id, role_id, created_by)
        select :tenant, x.user, x.role, :by from jsonb_to_recordset(:rows::jsonb) as x ("user" uuid, role uuid)
@@ -147,7 +147,7 @@ async function giveRoles(ctx: Context, changes: Change[]): Promise<Map<string, s
      from given g join roles r on r.tenant_id = :tenant and r.id = g.role_id group by g.user_id`,
     { tenant: ctx.tenant.id, by: ctx.actor!.userId ?? null, rows: JSON.stringify(rows) },
   )
-  return new Map(given.map((row: any) => [row.user_id, row.names]))
+  return new Map(given.map((row) => [row.user_id, row.names]))
 }
 
 /** One by one, since disabling ends sessions and must leave a super administrator. A refusal takes back this person alone. */

@@ -3,11 +3,12 @@
  * address is the invited one. What is offered must still be there, and who offered it must still be one who may.
  */
 import { type Failure, fail } from '../../kernel/errors.ts'
-import { type Person, type Proof, person } from '../attempts.ts'
 import type { Context, UserRow } from '../context.ts'
-import { about, all, columns, type InvitationRow, masked, open } from '../invitations.ts'
+import { about, all, columns, type InvitationRow, masked, newest, open } from '../invitations.ts'
 import { allowsMethod, policyAt } from '../login-policy.ts'
+import type { Page, Window } from '../pages.ts'
 import * as passwords from '../passwords.ts'
+import { type Person, type Proof, person } from '../proofs.ts'
 import { assertOneself } from '../recent.ts'
 import { claimAddress, isGuarded } from '../reclaim.ts'
 import * as users from '../users.ts'
@@ -221,19 +222,12 @@ async function enter(ctx: Context, row: InvitationRow, userId: string): Promise<
 }
 
 /** Open invitations to the caller's verified address, the newest first. Those that do not hold any more are among them. */
-export async function received(
-  ctx: Context,
-  page: { limit: number; offset: number },
-): Promise<{ items: InvitationRow[]; total: number }> {
+export function received(ctx: Context, page: Window): Promise<Page<InvitationRow>> {
   const user = ctx.actor!.user!
   const mine = open(ctx)
     .where({ email_key: users.emailKey(user.email) })
     .where('expires_at', '>', ctx.db.fn.now())
     .where((q) => q.whereNull('user_id').orWhere({ user_id: user.id }))
   if (!user.email_verified_at) mine.whereRaw('false')
-  const [items, [counted]] = await Promise.all([
-    mine.clone().select(columns(ctx)).orderBy('id', 'desc').limit(page.limit).offset(page.offset),
-    mine.clone().count({ total: '*' }),
-  ])
-  return { items: items as unknown as InvitationRow[], total: Number(counted!.total) }
+  return newest(ctx, mine, page)
 }

@@ -50,14 +50,14 @@ export async function addMany(
   const { organizationId, userIds, roleId } = input
   const isSingle = ctx.tenant.settings.organization_mode === 'single'
   if (isSingle) await takeTurns(ctx, userIds)
-  const { rows } = await ctx.db.raw(
+  const { rows }: { rows: { id: string; here: boolean; anywhere: boolean }[] } = await ctx.db.raw(
     `select u.id, exists (select 1 from memberships m where m.tenant_id = :tenant and m.user_id = u.id
          and m.organization_id = :organizationId) as here,
        exists (select 1 from memberships m where m.tenant_id = :tenant and m.user_id = u.id) as anywhere
      from users u where u.tenant_id = :tenant and u.id = any(:userIds::uuid[]) and u.deleted_at is null`,
     { tenant: ctx.tenant.id, organizationId, userIds },
   )
-  const people = new Map<string, { here: boolean; anywhere: boolean }>(rows.map((row: any) => [row.id, row]))
+  const people = new Map(rows.map((row) => [row.id, row]))
   const outcomeOf = (userId: string): Outcome['status'] => {
     const person = people.get(userId.toLowerCase())
     if (!person) return 'not_found'

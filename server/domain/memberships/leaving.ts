@@ -41,6 +41,16 @@ async function give(ctx: Context, row: MembershipRow, role_id: string, role: str
   })
 }
 
+interface Left {
+  id: string
+  name: string
+  slug: string
+  /** Nobody else is in it. */
+  alone: boolean
+  /** Somebody else owns it, too. */
+  owned: boolean
+}
+
 /**
  * Ends all memberships of a person whose account goes. Organizations that were theirs alone go as well. By themselves they do
  * not leave others without an Owner (CONFLICT); an administrator, who can name another one, may.
@@ -50,28 +60,22 @@ export async function leaveAll(ctx: Context, userId: string, how: 'self' | 'admi
   if (mine.length === 0) return
   const ids = mine.map(({ organization_id }) => organization_id)
   await ctx.db('organizations').where({ tenant_id: ctx.tenant.id }).whereIn('id', ids).orderBy('id').forNoKeyUpdate()
-  const { rows } = await ctx.db.raw(
+  const { rows }: { rows: Left[] } = await ctx.db.raw(
     `select m.organization_id as id, count(*) = 1 as alone,
        bool_or(m.role_id = :owner and m.user_id <> :userId) as owned, o.name, o.slug
      from memberships m join organizations o on o.tenant_id = m.tenant_id and o.id = m.organization_id
      where m.tenant_id = :tenant and m.organization_id = any(:ids::uuid[]) group by 1, o.name, o.slug`,
     { tenant: ctx.tenant.id, owner: ROLE.owner, userId, ids },
   )
-  const facts = new Map<string, any>(rows.map((row: any) => [row.id, row]))
-  const abandoned = mine.find(
-    ({ organization_id: id, role_id }) => role_id === ROLE.owner && !facts.get(id).alone && !facts.get(id).owned,
-  )
+  const places = new Map(rows.map((row) => [row.id, row]))
+  const owned = mine.filter(({ role_id }) => role_id === ROLE.owner).map((row) => places.get(row.organization_id)!)
+  const abandoned = owned.find((place) => !place.alone && !place.owned)
   if (abandoned && how === 'self')
-    throw fail(
-      'CONFLICT',
-      `${facts.get(abandoned.organization_id).name} would be left without an Owner: hand it over first`,
-      {
-        details: { organization: abandoned.organization_id },
-      },
-    )
+    throw fail('CONFLICT', `${abandoned.name} would be left without an Owner: hand it over first`, {
+      details: { organization: abandoned.id },
+    })
   await of(ctx).where({ user_id: userId }).delete()
   for (const { organization_id } of mine)
     ctx.event('membership.deleted', { userId, data: { organization: organization_id } })
-  for (const { organization_id: id, role_id } of mine)
-    if (role_id === ROLE.owner && facts.get(id).alone) await organizations.erase(ctx, facts.get(id), 1)
+  for (const place of owned) if (place.alone) await organizations.erase(ctx, place, 1)
 }

@@ -3,6 +3,7 @@ import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { openTime, seal } from '../cursors.ts'
 import { enter } from '../organizations.ts'
+import { type CursorWindow, countOf, cut } from '../pages.ts'
 import { type MembershipRow, of } from './rows.ts'
 
 export interface MembershipView {
@@ -56,7 +57,7 @@ const ORDER = 'created_at'
 export async function list(
   ctx: Context,
   filter: Filter,
-  page: { limit: number; offset: number; cursor?: string | undefined },
+  page: CursorWindow,
 ): Promise<{ items: MembershipView[]; total: number; nextCursor: string | undefined }> {
   const found = filtered(ctx, filter)
   if (page.cursor === undefined) found.offset(page.offset)
@@ -64,21 +65,16 @@ export async function list(
     const { key, id } = openTime(ORDER, page.cursor)
     found.whereRaw('(memberships.created_at, id) > (?::timestamptz, ?::uuid)', [key, id])
   }
-  const [rows, [counted]] = await Promise.all([
+  const [rows, total] = await Promise.all([
     found
       .orderBy('memberships.created_at')
       .orderBy('id')
       .limit(page.limit + 1)
       .select('*', ctx.db.raw('memberships.created_at::text as place')),
-    filtered(ctx, filter).count({ total: '*' }),
+    countOf(filtered(ctx, filter)),
   ])
-  const shown = rows.slice(0, page.limit)
-  const last = shown.at(-1)
-  return {
-    items: await views(ctx, shown),
-    total: Number(counted!.total),
-    nextCursor: rows.length > page.limit ? seal(ORDER, last.place, last.id) : undefined,
-  }
+  const { items, nextCursor } = cut(rows, page.limit, (last) => seal(ORDER, last.place, last.id))
+  return { items: await views(ctx, items), total, nextCursor }
 }
 
 /** Ids of the organizations in which the person's role allows this, as a query. */
@@ -94,10 +90,23 @@ export const managedWith = (ctx: Context, userId: string, permission: string) =>
     )
     .select('mine.organization_id')
 
+interface Joined {
+  id: string
+  created_at: Date
+  user_id: string
+  email: string
+  name: string | null
+  organization_id: string
+  organization: string
+  slug: string
+  role_id: string
+  role: string
+}
+
 /** Rows with who, where and as what, by one statement. */
 export async function views(ctx: Context, rows: MembershipRow[]): Promise<MembershipView[]> {
   if (rows.length === 0) return []
-  const { rows: found } = await ctx.db.raw(
+  const { rows: found }: { rows: Joined[] } = await ctx.db.raw(
     `select m.id, m.created_at, u.id as user_id, u.email, nullif(trim(concat_ws(' ', u.given_name, u.family_name)), '') as name,
        o.id as organization_id, o.name as organization, o.slug, r.id as role_id, r.name as role
      from unnest(:ids::uuid[]) with ordinality wanted (id, at)
@@ -108,7 +117,7 @@ export async function views(ctx: Context, rows: MembershipRow[]): Promise<Member
      order by wanted.at`,
     { tenant: ctx.tenant.id, ids: rows.map(({ id }) => id) },
   )
-  return found.map((row: any) => ({
+  return found.map((row) => ({
     id: row.id,
     user: { id: row.user_id, email: row.email, name: row.name },
     organization: { id: row.organization_id, name: row.organization, slug: row.slug },
@@ -147,7 +156,7 @@ export interface Overview {
 }
 
 export async function overview(ctx: Context, filter: Filter): Promise<Overview> {
-  const [counted] = await filtered(ctx, filter).select(
+  const [counted]: Omit<Overview, 'roles'>[] = await filtered(ctx, filter).select(
     ctx.db.raw(`count(*)::int as memberships, count(distinct user_id)::int as users,
       count(distinct organization_id)::int as organizations,
       (count(*) filter (where memberships.created_at > now() - interval '30 days'))::int as "joinedLast30Days"`),
@@ -157,5 +166,5 @@ export async function overview(ctx: Context, filter: Filter): Promise<Overview> 
     .groupBy('r.name')
     .orderBy('r.name')
     .select('r.name as role', ctx.db.raw('count(*)::int as members'))
-  return { ...(counted as any), roles }
+  return { ...counted!, roles }
 }

@@ -3,6 +3,7 @@ import { randomToken, sha256 } from '../../../adapters/sealing.ts'
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { newId } from '../ids.ts'
+import { type Page, readPage, type Window } from '../pages.ts'
 
 const INITIAL = 'iat_'
 const MANAGING = 'rat_'
@@ -22,7 +23,15 @@ export interface InitialToken {
   createdAt: Date
   expiresAt: Date
 }
-const view = (row: any): InitialToken => ({
+interface TokenRow {
+  id: string
+  name: string
+  uses: number
+  max_uses: number
+  created_at: Date
+  expires_at: Date
+}
+const view = (row: TokenRow): InitialToken => ({
   id: row.id,
   name: row.name,
   uses: row.uses,
@@ -57,15 +66,9 @@ export async function create(
 }
 
 /** The newest first; used up and expired ones stay a while. */
-export async function list(
-  ctx: Context,
-  page: { limit: number; offset: number },
-): Promise<{ items: InitialToken[]; total: number }> {
-  const [rows, [counted]] = await Promise.all([
-    all(ctx).orderBy('id', 'desc').limit(page.limit).offset(page.offset),
-    all(ctx).count({ total: '*' }),
-  ])
-  return { items: rows.map(view), total: Number(counted!.total) }
+export async function list(ctx: Context, page: Window): Promise<Page<InitialToken>> {
+  const { items, total } = await readPage<TokenRow>(all(ctx), page, (q) => q.orderBy('id', 'desc'))
+  return { items: items.map(view), total }
 }
 
 /** Clients that were registered with it stay. */

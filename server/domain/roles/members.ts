@@ -100,8 +100,18 @@ export async function effective(ctx: Context, userId: string): Promise<{ roles: 
 export const holders = (ctx: Context, roleId: string, page: { limit: number; offset: number }): Promise<UserPage> =>
   list(ctx, { roleIds: [roleId] }, { ...page, sort: 'created_at' })
 
+interface RoleUse {
+  id: string
+  name: string
+  system: boolean
+  composite: boolean
+  /** Who hold it directly. */
+  users: number
+  permissions: number
+}
+
 export async function statistics(ctx: Context, where: Where = {}) {
-  const rows = await all(ctx, where)
+  const rows: RoleUse[] = await all(ctx, where)
     .leftJoin(
       ctx
         .db('user_roles')
@@ -141,9 +151,9 @@ export async function statistics(ctx: Context, where: Where = {}) {
     )
   return {
     total: rows.length,
-    system: rows.filter((r: any) => r.system).length,
-    custom: rows.filter((r: any) => !r.system).length,
-    composite: rows.filter((r: any) => r.composite).length,
-    roles: rows as any[],
+    system: rows.filter(({ system }) => system).length,
+    custom: rows.filter(({ system }) => !system).length,
+    composite: rows.filter(({ composite }) => composite).length,
+    roles: rows,
   }
 }

@@ -2,6 +2,7 @@
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { newId } from '../ids.ts'
+import { type CursorWindow, cut } from '../pages.ts'
 import { get, writable } from '../webhooks.ts'
 
 export type DeliveryStatus = 'pending' | 'delivered' | 'failed'
@@ -43,7 +44,7 @@ export async function list(
   ctx: Context,
   webhookId: string,
   filter: { status?: DeliveryStatus | undefined; eventType?: string | undefined },
-  { limit, offset, cursor }: { limit: number; offset: number; cursor?: string | undefined },
+  { limit, offset, cursor }: CursorWindow,
 ): Promise<{ items: DeliveryRow[]; nextCursor: string | undefined }> {
   await get(ctx, webhookId)
   const query = of(ctx, webhookId)
@@ -54,11 +55,7 @@ export async function list(
   if (cursor) query.where('event_id', '<', cursor)
   if (filter.status) query.where({ status: filter.status })
   if (filter.eventType) query.where({ event_type: filter.eventType })
-  const rows = await query
-  return {
-    items: rows.slice(0, limit),
-    nextCursor: rows.length > limit ? rows[limit - 1]!.event_id : undefined,
-  }
+  return cut<DeliveryRow>(await query, limit, (last) => last.event_id)
 }
 
 /** NOT_FOUND. */

@@ -64,8 +64,10 @@ const CONCLUDE = `with o as (
 /** Writes down what came of tries. Nothing is written where the claim has run out and somebody else is at it. */
 export async function conclude(out: Outside, db: Knex, tried: Tried[]): Promise<void> {
   const rows = tried.map(({ claimed, outcome }, place) => rowOf(claimed, outcome, place))
-  const { rows: written } = await db.raw(CONCLUDE, [JSON.stringify(rows)])
-  const hopeless = new Set(written.filter((row: any) => row.hopeless).map((row: any) => row.place))
+  const { rows: written }: { rows: { place: number; hopeless: boolean }[] } = await db.raw(CONCLUDE, [
+    JSON.stringify(rows),
+  ])
+  const hopeless = new Set(written.filter(({ hopeless }) => hopeless).map(({ place }) => place))
   for (const [place, { claimed, outcome }] of tried.entries()) {
     if (outcome.result === 'gone') await disable(out, claimed, 'gone')
     // Not with the first failure of an event long after the last one: when all tries of one have failed.
