@@ -25,7 +25,7 @@ describe('kill -9 during writes', function () {
     let program = await launch({ env })
     for (let round = 0; round < 2; round += 1) {
       const writers = await write(program)
-      await sleep(1200)
+      await busy(writers)
       await program.stop('SIGKILL')
       await writers.stop()
       program = await launch({ env, port: program.port })
@@ -39,6 +39,7 @@ describe('kill -9 during writes', function () {
     const dataDir = temporary()
     const program = await launch({ dataDir })
     const writers = await write(program)
+    await busy(writers)
     for (let round = 0; round < 3; round += 1) {
       await sleep(700)
       process.kill(postmasterOf(dataDir)!, 'SIGKILL')
@@ -61,6 +62,7 @@ describe('kill -9 during writes', function () {
     const url = await database.create('backend_killed')
     const program = await launch({ env: { DATABASE_URL: url, SECRET_KEY } })
     const writers = await write(program)
+    await busy(writers)
     for (let round = 0; round < 3; round += 1) {
       await sleep(700)
       await database.killBackend()
@@ -76,7 +78,7 @@ describe('kill -9 during writes', function () {
     const url = await database.create('server_killed')
     const program = await launch({ env: { DATABASE_URL: url, SECRET_KEY } })
     const writers = await write(program)
-    await sleep(700)
+    await busy(writers)
     await database.kill()
     await sleep(300)
     await database.start()
@@ -87,6 +89,11 @@ describe('kill -9 during writes', function () {
     expect(await program.stop()).to.equal(0)
   })
 })
+
+/** Some of everything was acknowledged, however slow the machine is. */
+async function busy(writers: Writers): Promise<void> {
+  await until('writes', 30_000, () => writers.registered.length > 5 && writers.refreshed.length > 5)
+}
 
 async function backAgain(program: Program, writers: Writers): Promise<void> {
   const before = writers.registered.length
