@@ -26,7 +26,7 @@ import type { Context } from './context.ts'
 import type { ClientBranding } from './directory.ts'
 import { newId } from './ids.ts'
 import { type Page, readPage, type Window } from './pages.ts'
-import { like } from './permissions.ts'
+import { isUuid, like } from './permissions.ts'
 import { assertPageTexts } from './wording.ts'
 
 export type { ClientMetadata, ClientView } from './clients/rows.ts'
@@ -58,6 +58,7 @@ export interface NewClient {
 export async function create(ctx: Context, input: NewClient): Promise<ClientView> {
   const { policy } = input
   const clientId = input.clientId ?? randomToken(16)
+  await assertNobody(ctx, clientId)
   const metadata: ClientMetadata = defaults(withoutNulls(stored(input.metadata)))
   assertNoMoreThan(ctx, metadata, policy.firstParty)
   if (input.clientSecret) checkSecret(input.clientSecret, metadata)
@@ -85,6 +86,13 @@ export async function create(ctx: Context, input: NewClient): Promise<ClientView
   if (secret) await store(ctx, row.id, secret)
   ctx.event('client.created', { clientId, data: { name: metadata.client_name, origin: row.origin } })
   return { ...view(row), ...(secret && { clientSecret: secret, clientSecretExpiresAt: 0 }) }
+}
+
+/** Tokens of a client by itself have its client_id as `sub`: that must not be a person (RFC 9700 4.15). VALIDATION_ERROR. */
+async function assertNobody(ctx: Context, clientId: string): Promise<void> {
+  if (!isUuid(clientId)) return
+  const person = await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: clientId }).first('id')
+  if (person) throw fail('VALIDATION_ERROR', 'client_id: is the id of a person')
 }
 
 /** Columns of what is merged key by key. */

@@ -37,6 +37,7 @@ export async function start(
   const user = await person(ctx, userId)
   if (!user) throw fail('NOT_FOUND', 'No such user')
   if (user.status !== 'active') throw fail('CONFLICT', 'This account is disabled')
+  if (user.locked_until && user.locked_until > new Date()) throw fail('CONFLICT', 'This account is locked')
   await assertMayManage(ctx, userId)
   const { tokens, sessionId } = await ctx.oidc.impersonate(ctx, user, {
     impersonatorId: actor.userId,

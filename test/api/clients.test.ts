@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { DEFAULT_TENANT, ROLE } from '../../server/domain/ids.ts'
 import { startApp, type TestApp } from '../support/app.ts'
@@ -58,6 +59,16 @@ describe('clients of a tenant', () => {
     const get = async (id: string) => (await app.call('GET', `/clients/${id}`, { token: admin })).body.id
     expect(await get(first.id)).to.equal(first.id)
     expect(await get(second.id)).to.equal(second.id)
+  })
+
+  it('are never called as a person is, who stands in tokens as they do', async () => {
+    const ada = await app.person()
+    const body = { client_id: ada.id, redirect_uris: ['https://x.example.com/cb'] }
+    expectProblem(await app.call('POST', '/clients', { token: admin, body }), 400, 'VALIDATION_ERROR')
+    const { clientId: id } = await makeClient(app, { client_id: randomUUID() })
+    const users = [{ id, email: 'twin@example.com' }]
+    const imported = await app.call('POST', '/v1/admin/users/import', { token: admin, body: { users } })
+    expect(imported.body.results[0].errors).to.deep.equal([{ field: 'id', message: 'is of somebody else' }])
   })
 
   it('have roles of their own, each name once, which count in their tokens alone', async () => {

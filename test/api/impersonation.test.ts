@@ -38,6 +38,13 @@ describe('acting as somebody else', () => {
     await app.smtp.waitFor('ada@example.com', /act in your account|acting in your account/)
   })
 
+  it('is not had of somebody who is locked', async () => {
+    const eve = await app.person('eve@example.com')
+    await app.call('POST', `/v1/users/${eve.id}/lock`, { token: root, body: {} })
+    expect((await impersonate(root, eve.id)).body.code).to.equal('CONFLICT')
+    expect(await app.db('sessions').where({ user_id: eve.id, ended_at: null })).to.deep.equal([])
+  })
+
   it('writes in every event who really acted', async () => {
     const { body } = await impersonate(root, ada.id)
     await app.call('PUT', '/users/me', { token: body.access_token, body: { given_name: 'Ada' } })

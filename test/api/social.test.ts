@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
+import { DEFAULT_TENANT, ROLE } from '../../server/domain/ids.ts'
 import { from, pause } from '../support/address.ts'
 import { type Answer, startApp, type TestApp } from '../support/app.ts'
 import { expectProblem, expectSsoFailure } from '../support/problems.ts'
@@ -230,6 +230,17 @@ describe('signing in with an account elsewhere', () => {
       headers: from(),
     })
     expect(login.status, 'the password stays').to.equal(200)
+  })
+
+  it('joins nobody who administers: who may only set a provider up would become somebody who may do more', async () => {
+    const boss = await app.person()
+    const user_id = boss.id
+    await app.db('users').where({ id: user_id }).update({ email_verified_at: app.db.fn.now() })
+    await app.db('user_roles').insert({ tenant_id: DEFAULT_TENANT, user_id, role_id: ROLE.superAdmin })
+    trusted.who = someone({ email: boss.email })
+    expectProblem(await signIn('acme', trusted), 409, 'CONFLICT')
+    expect(await app.db('identities').where({ user_id })).to.have.length(0)
+    await app.db('user_roles').where({ user_id, role_id: ROLE.superAdmin }).delete()
   })
 
   it('lets no unverified address take an account over', async () => {

@@ -44,11 +44,15 @@ const given = ({ attributes }: Work) =>
 
 type Made = [id: string, work: Work]
 
-/** A person keeps the id they bring, unless somebody has it, or had it and is not erased yet. */
+/** A person keeps the id they bring, unless somebody has it, or had it and is not erased yet, or a client is called so. */
 async function withFreeIds(ctx: Context, works: Work[]): Promise<Work[]> {
   const wanted = works.flatMap(({ id }) => (id === undefined ? [] : [id]))
   if (wanted.length === 0) return works
-  const taken = new Set(await ctx.db('users').where({ tenant_id: ctx.tenant.id }).whereIn('id', wanted).pluck('id'))
+  const here = { tenant_id: ctx.tenant.id }
+  const taken = new Set([
+    ...(await ctx.db('users').where(here).whereIn('id', wanted).pluck('id')),
+    ...(await ctx.db('clients').where(here).whereIn('client_id', wanted).pluck('client_id')),
+  ])
   for (const work of works) {
     if (work.id === undefined) continue
     if (taken.has(work.id)) refuse(work, 'id', 'is of somebody else')
