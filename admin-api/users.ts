@@ -63,7 +63,9 @@ function named<
   },
 >(input: T): Omit<T, 'firstName' | 'lastName'> {
   const { firstName, lastName, ...rest } = input
-  return { ...rest, givenName: rest.givenName ?? firstName, familyName: rest.familyName ?? lastName }
+  // null is said, too: it clears.
+  const either = (one: unknown, other: unknown) => (one === undefined ? other : one)
+  return { ...rest, givenName: either(rest.givenName, firstName), familyName: either(rest.familyName, lastName) }
 }
 
 /** Which people, by properties that indexes answer. */

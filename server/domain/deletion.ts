@@ -73,13 +73,14 @@ export async function remove(ctx: Context, user: UserRow, how: 'self' | 'adminis
   ctx.job('mail', { template: 'account-deleted', email: user.email, locales, ip: ctx.request.ip })
 }
 
-/** Two who leave at the same moment must not both believe that the other stays. */
+/** Two who leave at the same moment must not both believe that the other stays; who is locked out counts for nobody. */
 async function assertNotLast(ctx: Context, userId: string): Promise<void> {
   await takeTurns(ctx)
   const admins = await ctx
     .db('user_roles as r')
     .join('users as u', (on) => on.on('u.tenant_id', 'r.tenant_id').on('u.id', 'r.user_id'))
     .where({ 'r.tenant_id': ctx.tenant.id, 'r.role_id': ROLE.superAdmin, 'u.status': 'active' })
+    .where((q) => q.whereNull('u.locked_until').orWhere('u.locked_until', '<=', ctx.db.fn.now()))
     .select('u.id')
   if (admins.length === 1 && admins[0].id === userId)
     throw fail('CONFLICT', 'This is the last super administrator. Make somebody else one first')

@@ -239,17 +239,21 @@ export function isStanding(
 ): boolean {
   if (standing.revoked) return false
   if (claims.gid === undefined) return true
-  if (!standing.grant || standing.user?.status !== 'active') return false
+  if (!standing.grant || !standing.user || !mayAct(standing.user)) return false
   if (claims.sid === undefined || standing.session?.live) return true
   // offline_access outlives the browser session, but not its revocation.
   return Boolean(claims.scope?.split(' ').includes('offline_access')) && !standing.session?.revoked
 }
 
+/** Locking ends the sessions there are; this ends what a sign-in that was under way opens a moment later. */
+const mayAct = ({ status, locked_until }: { status: string; locked_until: Date | null }): boolean =>
+  status === 'active' && !(locked_until && locked_until > new Date())
+
 /** The same rule for stored tokens, from what their statement brought along. */
 function stands(unit: Unit | undefined, token: AnyToken): boolean {
   if (!unit || !token.accountId) return true
   const user = unit.people.get(token.accountId)
-  return user === undefined || user.status === 'active'
+  return user === undefined || mayAct(user)
 }
 
 function adaptRefreshTokens(models: AnyToken): void {
@@ -276,7 +280,7 @@ export async function findAccount(
   const unit = units.getStore()
   if (!unit || !/^[0-9a-f-]{36}$/.test(sub)) return undefined
   const user = await findPerson(unit, sub)
-  if (user?.status !== 'active' || (user.locked_until && user.locked_until > new Date())) return undefined
+  if (!user || !mayAct(user)) return undefined
   if (policyOf(tenant, client?.loginPolicy).verifiedEmail && !user.email_verified_at) return undefined
   // Claims asked for one by one (OIDC Core 5.5) come without their scope.
   const asks = (scope: string, asked: object) => scope.split(' ').includes('organizations') || 'organizations' in asked

@@ -89,6 +89,21 @@ describe('administration of users', () => {
     expect((await app.db('users').where({ id }).first()).email).to.equal(ben.email)
   })
 
+  it('clears names by null, in each spelling', async () => {
+    const { accessToken: token, id } = ben
+    for (const [method, path, name] of [
+      ['PUT', `/users/${id}`, 'given_name'],
+      ['PUT', `/v1/users/${id}`, 'first_name'],
+      ['PATCH', `/api/admin/default/users/${id}`, 'givenName'],
+      ['PATCH', `/api/admin/default/users/${id}`, 'firstName'],
+    ] as const) {
+      await app.call('PUT', `/users/${id}`, { token, body: { given_name: 'Ben' } })
+      const cleared = await app.call(method, path, { token: anna.accessToken, body: { [name]: null } })
+      expect(cleared.status, JSON.stringify(cleared.body)).to.equal(200)
+      expect((await app.db('users').where({ id }).first()).given_name, `${path} ${name}`).to.equal(null)
+    }
+  })
+
   it('does not let an administrator take over a super administrator', async () => {
     const { id } = await app.db('users').where({ email_key: 'root@example.com' }).first('id')
     const token = anna.accessToken
@@ -126,6 +141,16 @@ describe('administration of users', () => {
     )
     expect((await login(fay.email, fay.password)).status).to.equal(200)
     expect(await typesOf(fay.id)).to.include.members(['user.disabled', 'user.enabled', 'user.locked', 'user.unlocked'])
+  })
+
+  it('locks out a sign-in that is under way', async () => {
+    const ola = await someone(app, undefined, { email: 'ola@example.com' })
+    // As if the session had been opened a moment after the lock ended all there were.
+    await app.db('users').where({ id: ola.id }).update({ locked_until: '9999-12-31T00:00:00Z' })
+    await pause(1100)
+    expectProblem(await app.call('GET', '/v1/auth/me', { token: ola.accessToken }), 401, 'UNAUTHORIZED')
+    const refresh = { refresh_token: ola.refreshToken }
+    expectProblem(await app.call('POST', '/v1/auth/refresh', { body: refresh }), 401, 'UNAUTHORIZED')
   })
 
   it('deletes softly: signed out, address free, gone from the list', async () => {
@@ -338,6 +363,15 @@ describe('administration of users', () => {
       .where({ role_id: ROLE.superAdmin, status: 'active', 'user_roles.tenant_id': DEFAULT_TENANT })
     expect(left.length).to.equal(1)
     await app.db('users').where({ id: second.id }).update({ status: 'active' })
+    await app.db('users').where({ id: second.id }).update({ locked_until: '9999-12-31T00:00:00Z' })
+    const leave = { confirmation: 'root@example.com' }
+    await app
+      .db('user_roles')
+      .insert({ tenant_id: DEFAULT_TENANT, user_id: first, role_id: ROLE.superAdmin })
+      .onConflict()
+      .ignore()
+    expectProblem(await app.call('DELETE', '/v1/account', { token: root, body: leave }), 409, 'CONFLICT')
+    await app.db('users').where({ id: second.id }).update({ locked_until: null })
     await app
       .db('user_roles')
       .insert({ tenant_id: DEFAULT_TENANT, user_id: first, role_id: ROLE.superAdmin })
