@@ -92,6 +92,8 @@ export async function create(ctx: Context, input: NewKey): Promise<{ row: ApiKey
   }
   if (input.expiresAt && input.expiresAt <= new Date()) throw fail('VALIDATION_ERROR', 'expires_at is in the past')
   const userId = ctx.actor!.userId!
+  // One at a time, so that of two at once one sees the other.
+  await ctx.db.raw('select pg_advisory_xact_lock(hashtextextended(?, 0))', [`API keys of ${userId}`])
   if ((await countOf(own(ctx, userId).whereNull('revoked_at'))) >= MOST)
     throw fail('CONFLICT', `Nobody needs more than ${MOST} keys. Revoke one first`)
   const made = await insert(ctx, userId, input)

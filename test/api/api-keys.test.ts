@@ -81,6 +81,13 @@ describe('API keys', () => {
     await app.db('users').where({ id: ada.id }).update({ status: 'active' })
   })
 
+  it('is one of fifty at most, however many are made at once', async () => {
+    const max = await app.person('max@example.com')
+    const answers = await Promise.all(Array.from({ length: 60 }, () => make(max.accessToken, {})))
+    expect(answers.filter(({ status }) => status === 201)).to.have.length(50)
+    expect(await app.db('api_keys').where({ user_id: max.id })).to.have.length(50)
+  })
+
   it('ends when it is revoked or expires, within a second', async () => {
     const own = await key(ada.accessToken, ['account'])
     expect((await app.call('GET', '/v1/auth/me', { token: own.key })).status).to.equal(200)
