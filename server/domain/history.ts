@@ -127,7 +127,8 @@ export async function stats(ctx: Context, userId: string): Promise<Stats> {
 
 /** The smallest UUIDv7 of a moment (RFC 9562 5.7): ids sort by time, so the index that pages also finds "since". */
 export function firstIdOf(ms: number): string {
-  const hex = ms.toString(16).padStart(12, '0')
+  // None is older than the epoch.
+  const hex = Math.max(0, ms).toString(16).padStart(12, '0')
   return `${hex.slice(0, 8)}-${hex.slice(8)}-7000-8000-000000000000`
 }
 

@@ -11,6 +11,9 @@ export type Check = (value: unknown) => Problem[] | undefined
 
 const formats = (ajv: Ajv) => {
   addFormats.default(ajv)
+  // The library lets leap seconds pass, which no Date is.
+  const { validate: isDateTime } = ajv.formats['date-time'] as { validate(text: string): boolean }
+  ajv.addFormat('date-time', (text) => isDateTime(text) && !Number.isNaN(Date.parse(text)))
   for (const keyword of ['page', 'secret']) ajv.addKeyword(keyword)
   return ajv
 }

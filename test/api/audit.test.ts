@@ -56,6 +56,11 @@ describe('the audit log', () => {
     expect((await logs(`from=${iso(hour)}`)).logs).to.deep.equal([])
     expect((await logs(`to=${iso(-hour)}`)).logs).to.deep.equal([])
     expect((await logs(`from=${iso(-hour)}&to=${iso(hour)}&event_type=login.failed`)).count).to.equal(1)
+    expect((await logs('from=1900-01-01T00:00:00Z&event_type=login.failed')).count).to.equal(1)
+    expect((await logs('to=1900-01-01T00:00:00Z')).count).to.equal(0)
+    const leap = await app.call('GET', '/v1/audit/logs?from=2016-12-31T23:59:60Z', { token: anna.accessToken })
+    expectProblem(leap, 400, 'VALIDATION_ERROR')
+    expect(leap.body.errors[0].field).to.equal('from')
   })
 
   it('is filtered by who did it, client, session, address and beginning of a type', async () => {
