@@ -2,7 +2,7 @@
  * The front door for every request, before any framework: request id, the caller's real address, our own host name,
  * and the tenant; then to the OpenID provider or to the application.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { type IncomingMessage, type RequestListener, type ServerResponse, STATUS_CODES } from 'node:http'
 import { isIP } from 'node:net'
 import { isOutage } from '../adapters/knex.ts'
 import type { Metrics } from '../adapters/metrics.ts'
@@ -216,7 +216,7 @@ function problem(res: ServerResponse, status: number, code: string, detail: stri
   res.end(
     JSON.stringify({
       type: `urn:gatehouse:error:${code.toLowerCase().replaceAll('_', '-')}`,
-      title: code,
+      title: STATUS_CODES[status],
       status,
       detail,
       code,

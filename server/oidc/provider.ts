@@ -190,9 +190,10 @@ async function answerReplay(out: Outside, tenant: Tenant, ctx: any, replay: Repl
 }
 
 function answerFault(out: Outside, ctx: any, error: unknown): void {
+  // Nothing was written: where it leads, a code would be that nobody knows.
+  ctx.remove('location')
   if (isOutage(error)) {
     ctx.status = 503
-    ctx.remove('location')
     ctx.set('Retry-After', '2')
     ctx.body = {
       error: 'temporarily_unavailable',

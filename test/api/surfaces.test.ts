@@ -84,6 +84,7 @@ describe('spellings of the surfaces', () => {
     ] as const) {
       const answer = await app.call(method, path)
       expectProblem(answer, 405, 'METHOD_NOT_ALLOWED')
+      expect(answer.body.title).to.equal('Method Not Allowed')
       expect(answer.headers.get('allow')).to.equal(allow)
     }
     expectProblem(await app.call('GET', '/oauth/nothing'), 404, 'NOT_FOUND')

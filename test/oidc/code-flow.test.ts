@@ -60,6 +60,21 @@ describe('authorization code with PKCE by a third party', () => {
     expect(left?.searchParams.get('error')).to.equal('invalid_request')
   })
 
+  it('sends nobody on with a code that could not be stored', async () => {
+    const browser = new Browser(app.url)
+    await redeem(rp, await authorize(app, rp, browser, ada))
+    const url = client.buildAuthorizationUrl(rp.config, {
+      redirect_uri: 'https://rp.example.com/callback',
+      scope: 'openid profile email',
+      code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+      code_challenge_method: 'S256',
+      nonce: '\u0000',
+    })
+    const answer = await browser.request(url.href)
+    expect(answer.status).to.equal(400)
+    expect(answer.headers.get('location')).to.equal(null)
+  })
+
   it('gives one of fifty parallel redemptions of a code tokens, and revokes them', async () => {
     const flow = await authorize(app, rp, new Browser(app.url), ada)
     const results = await Promise.allSettled(Array.from({ length: 50 }, () => redeem(rp, flow)))
