@@ -150,6 +150,7 @@ describe('invitations to organizations and workspaces', () => {
     expect(pending.map((i: any) => i.id)).to.deep.equal([sent.body.data.id])
     const accepted = await call(pia, 'POST', '/api/onboarding/accept-pending', {})
     expect(accepted.body.data.organization.id).to.equal(other)
+    expect(accepted.body.data.invitation).to.include({ status: 'accepted', accepted_by: pia.id })
     expectSsoFailure(await call(pia, 'POST', '/api/onboarding/accept-pending', {}), 404, 'NOT_FOUND')
     const gone = stranger()
     await invite(olga, gone, { org_id: other })

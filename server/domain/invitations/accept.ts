@@ -210,6 +210,7 @@ export async function acceptPending(ctx: Context, id?: string): Promise<Accepted
 
 async function enter(ctx: Context, row: InvitationRow, userId: string): Promise<void> {
   const inviter = row.invited_by ? await places.inviterOf(ctx, row.invited_by) : undefined
+  row.accepted_by = userId
   await all(ctx).where({ id: row.id }).update({ accepted_by: userId })
   await places.admit(ctx, row, userId, inviter).catch((error) => {
     throw error?.code === 'ACCESS_DENIED' ? outdated() : error
