@@ -130,11 +130,13 @@ function pageContext(ctx: Context, page: Page, nonce: string) {
 const inWords = (words: Translator, vars?: Vars) =>
   vars?.seconds === undefined ? vars : { ...vars, time: words.duration(Number(vars.seconds)) }
 
-/** A message whose {names} in `html` are put in as markup; everything else is escaped. */
+/** A message whose {names} in `html` are put in as markup; everything else is escaped. What is bold keeps the stop behind it on its line. */
 function rich(t: (key: string, vars: Vars) => string, key: string, vars: Vars, html: Record<string, string>): string {
   const mark = randomToken(12)
   const marks = Object.fromEntries(Object.keys(html).map((name) => [name, `${mark}:${name}:`]))
   return eta.config
     .escapeFunction(t(key, { ...vars, ...marks }))
-    .replace(new RegExp(`${mark}:(\\w+):`, 'g'), (_, name: string) => html[name]!)
+    .replace(new RegExp(`${mark}:(\\w+):([.,:]?)`, 'g'), (_, name: string, stop: string) =>
+      html[name]!.replace(/(<\/strong>)?$/, `${stop}$1`),
+    )
 }

@@ -42,7 +42,7 @@ const profilePage = (m: Member, again: { form?: Form; errors?: object; status?: 
 export const saveProfile: MemberHandler = async (m) => {
   const form = await readForm(m.koa)
   const value = (name: (typeof fields)[number]) => (form[name] ?? '').trim() || null
-  const errors = mistakes(form)
+  const errors = mistakes(form, m.user.zoneinfo)
   if (Object.keys(errors).length) return profilePage(m, { form, errors, status: 400 })
   await transact(m.ctx, (inner) =>
     users.updateProfile(inner, m.user.id, {
@@ -58,8 +58,8 @@ export const saveProfile: MemberHandler = async (m) => {
   goOn(m, 'profile', 'profile')
 }
 
-/** The same rules as the API's. */
-function mistakes(form: Form): Record<string, string> {
+/** The same rules as the API's; `zone` is the one chosen before, which may have another name by now. */
+function mistakes(form: Form, zone: string | null): Record<string, string> {
   const errors: Record<string, string> = {}
   const of = (name: string) => (form[name] ?? '').trim()
   for (const name of ['given_name', 'family_name', 'nickname'])
@@ -70,7 +70,7 @@ function mistakes(form: Form): Record<string, string> {
   if (picture && (picture.length > 2000 || !picture.startsWith('https://') || !URL.canParse(picture)))
     errors.picture = 'account.error.picture'
   if (of('locale') && !/^[A-Za-z0-9-]{1,35}$/.test(of('locale'))) errors.locale = 'account.error.choice'
-  if (of('zoneinfo') && !zones.includes(of('zoneinfo'))) errors.zoneinfo = 'account.error.choice'
+  if (of('zoneinfo') && ![...zones, zone].includes(of('zoneinfo'))) errors.zoneinfo = 'account.error.choice'
   return errors
 }
 

@@ -38,6 +38,17 @@ describe('pages of the account area', function () {
       [id],
     )
 
+  it('Eve keeps a time zone that has another name in the list', async () => {
+    const eve = await app.person()
+    await app.db('users').where({ id: eve.id }).update({ zoneinfo: 'US/Eastern' })
+    const { browser } = await enter(eve)
+    const shown = await browser.open('/account/profile')
+    expect(shown.page).to.include('<option value="US/Eastern" selected>')
+    const saved = await browser.submit(shown, { nickname: 'Eve', zoneinfo: 'US/Eastern' }, '/account/profile"')
+    expect(saved.status).to.equal(200)
+    expect(await userRow(eve.id)).to.include({ nickname: 'Eve', zoneinfo: 'US/Eastern' })
+  })
+
   it('Ada proves her number with the code she is texted, and then texts are her second step', async () => {
     const ada = await app.person()
     const phone = '+4915140000001'

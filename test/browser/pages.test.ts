@@ -162,6 +162,18 @@ describe('pages over HTTP', () => {
     }
   })
 
+  it('keep the stop behind an address on its line', async () => {
+    const sent = await (await get('/view/forgot-password-sent')).text()
+    expect(sent).to.match(/<strong class="name">[^<]+@[^<]+,<\/strong> a message/)
+    const consent = await (await get('/view/register')).text()
+    expect(consent, 'links end before it').to.not.match(/[.,:]<\/a>/)
+  })
+
+  it('lead to the field that is wrong', async () => {
+    for (const name of ['account/totp.wrong', 'account/delete.wrong', 'account/email.wrong', 'login.wrong'])
+      expect(await (await get(`/view/${name}`)).text(), name).to.match(/<input[^>]* autofocus>/)
+  })
+
   it('escape what others chose and link only to web addresses', async () => {
     const html = await (await get('/view/login?brand=acme')).text()
     expect(html).to.include('Acme &lt;img&gt;').and.not.include('javascript:')

@@ -167,6 +167,7 @@ const pages: Record<string, Record<string, unknown>> = {
       { slug: 'github', name: 'GitHub' },
     ],
   }),
+  'linked.empty': page('linked', { providers: [] }),
   apps: page('apps', {
     apps: [
       {
