@@ -113,6 +113,8 @@ describe('administration of users', () => {
       ['POST', `/v1/users/${id}/disable`, {}],
       ['POST', `/admin/users/${id}/lock`, {}],
       ['DELETE', `/v1/admin/users/${id}/roles/super_admin`, undefined],
+      ['DELETE', `/v1/admin/users/${id}/roles/user`, undefined],
+      ['POST', `/v1/admin/users/${id}/roles`, { role_id: ROLE.admin }],
       ['POST', `/v1/admin/users/${anna.id}/roles`, { role_id: ROLE.superAdmin }],
     ] as const)
       expectProblem(await app.call(method, path, { token, body }), 403, 'ACCESS_DENIED')

@@ -1,6 +1,6 @@
-/** Who holds which role. Giving and taking asks for all that the role allows. */
+/** Who holds which role. Giving and taking asks for all that the role allows, and that the person may do. */
 import { fail } from '../../kernel/errors.ts'
-import { assertHolds, keepingSuperAdmin, permissionsOf, rolesOf } from '../authority.ts'
+import { assertHolds, assertMayManage, keepingSuperAdmin, permissionsOf, rolesOf } from '../authority.ts'
 import type { Context, UserRow } from '../context.ts'
 import { all, findMany, type RoleRow, type RoleView, roleView, type Where } from '../roles.ts'
 import { list, type UserPage } from '../user-admin/list.ts'
@@ -46,6 +46,7 @@ const bound = async (ctx: Context, keys: string[], where?: Where): Promise<RoleR
 /** Gives roles; those the person has already stay. Takes effect within a second. */
 export async function assign(ctx: Context, userId: string, keys: string[], where?: Where): Promise<RoleView[]> {
   await personOf(ctx, userId)
+  await assertMayManage(ctx, userId)
   const roles = await bound(ctx, keys, where)
   const given = await ctx
     .db('user_roles')
@@ -69,6 +70,7 @@ export async function assign(ctx: Context, userId: string, keys: string[], where
 /** Takes roles. NOT_FOUND when the person holds none of them; CONFLICT for the last super administrator. */
 export async function unassign(ctx: Context, userId: string, keys: string[], where?: Where): Promise<void> {
   await personOf(ctx, userId)
+  await assertMayManage(ctx, userId)
   const roles = await bound(ctx, keys, where)
   await keepingSuperAdmin(ctx, async () => {
     const taken = await ctx
