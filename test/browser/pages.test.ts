@@ -6,6 +6,7 @@ import { contrast, palette } from '../../adapters/branding.ts'
 import { catalogues, pickLocale, translator, variables } from '../../adapters/i18n.ts'
 import { mailNames, renderMail } from '../../adapters/templates.ts'
 import { asset } from '../../interactions/assets.ts'
+import { isEmail } from '../../interactions/page.ts'
 import { samples } from './samples.ts'
 import { serveSamples } from './serve.ts'
 
@@ -47,6 +48,22 @@ describe('messages', () => {
     expect(pickLocale(['xx'])).to.equal(undefined)
     expect(translator(['xx']).locale).to.equal('en')
     expect(translator(['../../package']).locale).to.equal('en')
+  })
+})
+
+describe('addresses on pages', () => {
+  it('are one address each', () => {
+    for (const one of ['ada@example.com', "o'neil+tag@example.com", 'müller@exämple.de'])
+      expect(isEmail(one), one).to.equal(true)
+    for (const none of [
+      'mallory@evil.example,corp.example',
+      'ada,mallory@evil.example',
+      'ada<mallory@evil.example>',
+      'ada@evil.example(corp.example',
+      'ada@example',
+      'ada@@example.com',
+    ])
+      expect(isEmail(none), none).to.equal(false)
   })
 })
 
