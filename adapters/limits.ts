@@ -3,6 +3,7 @@
  * PostgreSQL, where they also go while Redis is away. Who is over the limit is remembered here, so a flood costs no query.
  */
 import { createHash } from 'node:crypto'
+import type { LimitState } from '../server/kernel/operation.ts'
 import type { Db } from './knex.ts'
 import { countedOf, countInPostgres, hitPart } from './limits/postgres.ts'
 import type { RedisCounters } from './limits/redis.ts'
@@ -18,16 +19,6 @@ export interface Rule {
 export interface Hit {
   key: string
   rule: Rule
-}
-
-export interface LimitState {
-  ok: boolean
-  limit: number
-  remaining: number
-  /** When the window is over: Unix time in whole seconds. */
-  reset: number
-  /** Whole seconds to wait; 0 while `ok`. */
-  retryAfter: number
 }
 
 /** What a store answers for one key. `reset` is Unix time, `wait` the time until then, both in seconds. */

@@ -4,10 +4,11 @@
  */
 import { addJobs } from '../../adapters/jobs.ts'
 import { named } from '../../adapters/knex.ts'
-import type { Along, LimitState, Rule } from '../../adapters/limits.ts'
+import type { Along, Rule } from '../../adapters/limits.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
 import { type Failure, fail } from '../kernel/errors.ts'
+import type { LimitState } from '../kernel/operation.ts'
 import { assertMaySignIn } from './attempts.ts'
 import { networkOf } from './callers.ts'
 import type { Context } from './context.ts'
@@ -126,13 +127,26 @@ export async function provePassword(
   }
 }
 
+/** An account that is not known has nulls for all that is the person's. */
+type Begun = Person & {
+  credential_id: string
+  secret: string | null
+  pair_refused: boolean
+  account_refused: boolean
+  /** Seconds. */
+  retry_after: number | null
+  locked_for: number | null
+  known_address: boolean | null
+  spent: { count: number; reset: number; wait: number } | null
+}
+
 /** Counts and reads in one round trip; the limit of the caller's address too, unless Redis counts those. */
 async function beginAttempt(
   ctx: Context,
   values: unknown[],
   limit: ({ name: string } & Rule) | undefined,
-): Promise<any> {
-  if (!limit) return (await named(ctx.out.db, 'login_begin', begin(), values))[0]
+): Promise<Begun> {
+  if (!limit) return (await named<Begun>(ctx.out.db, 'login_begin', begin(), values))[0]!
   const rule = { count: limit.count, seconds: limit.seconds }
   const name = `${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`
   const along = ctx.out.limits.along(name, rule)
@@ -140,9 +154,10 @@ async function beginAttempt(
     refuseOver(await ctx.out.limits.hit(name, rule))
     return beginAttempt(ctx, values, undefined)
   }
-  const [found] = await named(ctx.out.db, 'login_begin_limited', begin(along), [...values, ...along.values, rule.count])
-  refuseOver(along.settle(found.spent))
-  return found
+  const bound = [...values, ...along.values, rule.count]
+  const [found] = await named<Begun>(ctx.out.db, 'login_begin_limited', begin(along), bound)
+  refuseOver(along.settle(found!.spent!))
+  return found!
 }
 
 function refuseOver({ ok, retryAfter }: LimitState): void {

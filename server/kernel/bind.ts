@@ -6,20 +6,11 @@ import { stream } from './download.ts'
 import { type Failure, fail } from './errors.ts'
 import { assertMatch, etagOf, names } from './etag.ts'
 import { type Kept, type Use, useOf } from './idempotency.ts'
-import type { Auth, Limit, Operation } from './operation.ts'
+import type { Auth, Limit, LimitState, Operation } from './operation.ts'
 import { patience } from './patience.ts'
 import { decoder, encoder, type Json, type Row, type Surface, wire } from './surface.ts'
 import { type Upload, uploadOf } from './upload.ts'
 import { bodyCheck, type Check, queryCheck } from './validate.ts'
-
-export interface LimitState {
-  ok: boolean
-  limit: number
-  remaining: number
-  /** Unix seconds. */
-  reset: number
-  retryAfter: number
-}
 
 /** Besides the body: Set-Cookie lines, an address to go to in place of it, and whether the work goes on (202). */
 export interface Reply {

@@ -22,6 +22,17 @@ export interface Limit {
   seconds: number
 }
 
+/** How a caller stands to a limit. */
+export interface LimitState {
+  ok: boolean
+  limit: number
+  remaining: number
+  /** When the window is over: Unix time in whole seconds. */
+  reset: number
+  /** Whole seconds to wait; 0 while `ok`. */
+  retryAfter: number
+}
+
 export interface Operation<C = any, I extends ObjectSchema = any, O extends Schema = any, P = any> {
   readonly id: string
   readonly summary: string
