@@ -1,4 +1,5 @@
 /** Pages outside an authorization request: links from mails, forgotten passwords, the first administrator. */
+
 import type { Context as KoaContext } from 'koa'
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
@@ -8,7 +9,8 @@ import * as installation from '../server/domain/installation.ts'
 import * as passwords from '../server/domain/passwords.ts'
 import * as secrets from '../server/domain/secrets.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
-import { type Form, fieldErrors, isEmail, type PageHandler, passwordRules, readForm, seeOther, spend } from './page.ts'
+import { isEmail } from '../server/kernel/validate.ts'
+import { type Form, fieldErrors, type PageHandler, passwordRules, readForm, seeOther, spend } from './page.ts'
 import { render } from './render.ts'
 import { mailboxLink } from './step.ts'
 

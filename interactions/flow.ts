@@ -1,13 +1,15 @@
 /** The first pages of an authorization request: which one is shown, and what is posted there. */
+
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
 import { proofOf, provePassword } from '../server/domain/login.ts'
 import * as users from '../server/domain/users.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
+import { isEmail } from '../server/kernel/validate.ts'
 import { adopt } from './carried.ts'
 import { showConsent } from './consent.ts'
 import { showLogin } from './login-page.ts'
-import { fieldErrors, isEmail, readForm, seeOther, spend } from './page.ts'
+import { fieldErrors, readForm, seeOther, spend } from './page.ts'
 import { prove } from './prove.ts'
 import { showMailSent } from './registration.ts'
 import { render } from './render.ts'

@@ -1,13 +1,15 @@
 /** Signing in by mail on the hosted pages: ask, type the code, or open the link here or in another browser. */
+
 import { transact } from '../server/api/pipeline.ts'
 import * as magicLinks from '../server/domain/magic-links.ts'
 import * as secrets from '../server/domain/secrets.ts'
 import { settle } from '../server/domain/sign-in.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
+import { isEmail } from '../server/kernel/validate.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { openHere } from './browser-session.ts'
 import { carry } from './carried.ts'
-import { fieldErrors, isEmail, type PageHandler, readForm, seeOther, spend } from './page.ts'
+import { fieldErrors, type PageHandler, readForm, seeOther, spend } from './page.ts'
 import { prove } from './prove.ts'
 import { render } from './render.ts'
 import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'

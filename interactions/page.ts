@@ -133,10 +133,6 @@ export async function spend(ctx: Context, limit: { name: string; count: number; 
   if (!state.ok) throw fail('RATE_LIMITED', 'Too many requests', { retryAfter: state.retryAfter })
 }
 
-/** Without what would make two addresses of one, or a comment (RFC 5322 3.2.3): apps look at the domain at the end. */
-const EMAIL = /^[^\s@\p{Cc}"(),:;<>[\]\\]{1,64}@[^\s@.\p{Cc}"(),:;<>[\]\\]+(\.[^\s@.\p{Cc}"(),:;<>[\]\\]+)+$/u
-export const isEmail = (value: string): boolean => value.length <= 254 && EMAIL.test(value)
-
 /** A telephone number as people write it, without what only makes it easier to read. */
 export const typedPhone = (value: string): string => value.replace(/[\s()/-]/g, '')
 

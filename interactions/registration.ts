@@ -1,10 +1,12 @@
 /** Creating an account within an authorization request. */
+
 import { transact } from '../server/api/pipeline.ts'
 import * as accounts from '../server/domain/accounts.ts'
 import { person } from '../server/domain/proofs.ts'
 import { termsOf } from '../server/domain/required-actions.ts'
 import type { Failure } from '../server/kernel/errors.ts'
-import { type Form, fieldErrors, isEmail, passwordRules, readForm, spend } from './page.ts'
+import { isEmail } from '../server/kernel/validate.ts'
+import { type Form, fieldErrors, passwordRules, readForm, spend } from './page.ts'
 import { prove } from './prove.ts'
 import { render } from './render.ts'
 import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'

@@ -1,4 +1,5 @@
 /** The overview, the profile, the e-mail address and the password. */
+
 import { languages } from '../../adapters/i18n.ts'
 import { transact } from '../../server/api/pipeline.ts'
 import * as accounts from '../../server/domain/accounts.ts'
@@ -6,16 +7,8 @@ import * as emailChange from '../../server/domain/email-change.ts'
 import * as passwords from '../../server/domain/passwords.ts'
 import * as users from '../../server/domain/users.ts'
 import { type Failure, fail } from '../../server/kernel/errors.ts'
-import {
-  type Form,
-  fieldErrors,
-  isEmail,
-  type PageHandler,
-  passwordRules,
-  readForm,
-  spend,
-  typedPhone,
-} from '../page.ts'
+import { isEmail } from '../../server/kernel/validate.ts'
+import { type Form, fieldErrors, type PageHandler, passwordRules, readForm, spend, typedPhone } from '../page.ts'
 import { render } from '../render.ts'
 import { mailboxLink } from '../step.ts'
 import { goOn, type Member, type MemberHandler, mend, show } from './area.ts'

@@ -30,6 +30,9 @@ export function assertInPerson(ctx: Context, what: string): void {
 /** When and how the session of the caller's token was signed in. */
 export async function sessionProof(ctx: Context): Promise<SessionProof> {
   assertOneself(ctx)
+  // Whoever may change how a person signs in may become that person; no consent to an app says so.
+  if (ctx.actor?.sessionId && !ctx.actor.firstParty)
+    throw fail('ACCESS_DENIED', 'How a person signs in is changed in an app of ours, not by another app')
   const row = ctx.actor?.sessionId
     ? await ctx
         .db('sessions')

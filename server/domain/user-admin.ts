@@ -172,6 +172,8 @@ export async function lock(ctx: Context, id: string, seconds?: number, reason?: 
 export async function unlock(ctx: Context, id: string): Promise<ManagedRow> {
   const user = await get(ctx, id)
   await assertMayManage(ctx, id)
+  // What a sign-in that was under way opened when the lock came must not come to life again.
+  if (user.locked_until && user.locked_until > new Date()) await sessions.endAll(ctx, id)
   await row(ctx, id).update({ locked_until: null, updated_at: ctx.db.fn.now() })
   await forgiveFailures(ctx, user.email)
   ctx.event('user.unlocked', { userId: id })

@@ -22,6 +22,10 @@ const queries = formats(
   new Ajv({ allErrors: false, strict: false, useDefaults: true, coerceTypes: 'array', removeAdditional: true }),
 )
 
+const matches = bodies.compile({ type: 'string', format: 'email', maxLength: 254 })
+/** An e-mail address as the API takes it, for forms. */
+export const isEmail = (value: string): boolean => matches(value)
+
 /** Compiled at the first use: all rows at once would hold up the start for seconds. */
 const compiled = (ajv: Ajv, schema: object): Check => {
   let valid: ValidateFunction | undefined

@@ -274,22 +274,20 @@ export async function findAccount(
   client: ClientRecord | undefined,
   sub: string,
   claims: (tenant: Tenant, user: any) => Record<string, unknown>,
-): Promise<
-  { accountId: string; claims(use: string, scope: string, asked?: object): Promise<any>; user: any } | undefined
-> {
+): Promise<{ accountId: string; claims(use: string, scope: string): Promise<any>; user: any } | undefined> {
   const unit = units.getStore()
   if (!unit || !/^[0-9a-f-]{36}$/.test(sub)) return undefined
   const user = await findPerson(unit, sub)
   if (!user || !mayAct(user)) return undefined
   if (policyOf(tenant, client?.loginPolicy).verifiedEmail && !user.email_verified_at) return undefined
-  // Claims asked for one by one (OIDC Core 5.5) come without their scope.
-  const asks = (scope: string, asked: object) => scope.split(' ').includes('organizations') || 'organizations' in asked
   return {
     accountId: sub,
     user,
-    claims: async (_use, scope, asked) => ({
+    claims: async (_use, scope) => ({
       ...claims(tenant, user),
-      ...(asks(scope, asked ?? {}) && { organizations: await belongings({ db: unit.db, tenant }, sub) }),
+      ...(scope.split(' ').includes('organizations') && {
+        organizations: await belongings({ db: unit.db, tenant }, sub),
+      }),
     }),
   }
 }

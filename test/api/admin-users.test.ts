@@ -153,6 +153,10 @@ describe('administration of users', () => {
     expectProblem(await app.call('GET', '/v1/auth/me', { token: ola.accessToken }), 401, 'UNAUTHORIZED')
     const refresh = { refresh_token: ola.refreshToken }
     expectProblem(await app.call('POST', '/v1/auth/refresh', { body: refresh }), 401, 'UNAUTHORIZED')
+    await app.call('POST', `/admin/users/${ola.id}/unlock`, { token: anna.accessToken, body: {} })
+    await pause(1100)
+    expectProblem(await app.call('GET', '/v1/auth/me', { token: ola.accessToken }), 401, 'UNAUTHORIZED')
+    expect((await login(ola.email, ola.password)).status).to.equal(200)
   })
 
   it('deletes softly: signed out, address free, gone from the list', async () => {

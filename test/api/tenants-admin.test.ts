@@ -184,6 +184,15 @@ describe('tenants', () => {
     expect((await top('GET', '/v1/auth/me')).status).to.equal(200)
   })
 
+  it('where two tenants have somebody with one id, nobody is moved by guess', async () => {
+    const here = await someone(app)
+    const row = await app.db('users').where({ id: here.id }).first('id', 'email', 'email_key')
+    await app.db('users').insert({ ...row, tenant_id: globex.id })
+    expectProblem(await top('POST', `/v1/tenants/initech/users/${here.id}`, {}), 409, 'CONFLICT')
+    await app.db('users').where({ id: here.id, tenant_id: globex.id }).delete()
+    expect((await login(here)).status).to.equal(200)
+  })
+
   it('statistics count, and services say how they are', async () => {
     const admin = { token: anna.accessToken }
     const { body } = await app.call('GET', '/v1/admin/stats?days=7', admin)

@@ -6,7 +6,7 @@ import { contrast, palette } from '../../adapters/branding.ts'
 import { catalogues, pickLocale, translator, variables } from '../../adapters/i18n.ts'
 import { mailNames, renderMail } from '../../adapters/templates.ts'
 import { asset } from '../../interactions/assets.ts'
-import { isEmail } from '../../interactions/page.ts'
+import { isEmail } from '../../server/kernel/validate.ts'
 import { samples } from './samples.ts'
 import { serveSamples } from './serve.ts'
 
@@ -53,7 +53,7 @@ describe('messages', () => {
 
 describe('addresses on pages', () => {
   it('are one address each', () => {
-    for (const one of ['ada@example.com', "o'neil+tag@example.com", 'müller@exämple.de'])
+    for (const one of ['ada@example.com', "o'neil+tag@example.com", 'ada@xn--exmple-cua.de'])
       expect(isEmail(one), one).to.equal(true)
     for (const none of [
       'mallory@evil.example,corp.example',
@@ -62,6 +62,8 @@ describe('addresses on pages', () => {
       'ada@evil.example(corp.example',
       'ada@example',
       'ada@@example.com',
+      // The API could not take it at the next sign-in (SMTPUTF8, RFC 6531).
+      'müller@exämple.de',
     ])
       expect(isEmail(none), none).to.equal(false)
   })

@@ -120,9 +120,19 @@ describe('tokens', () => {
       const granted = await makeClient(app, { scope: 'openid account' })
       const account = (await signInto(app, granted, ada, { scope: 'openid account' })).body.access_token
       expect((await app.call('GET', '/v1/auth/me', { token: account })).status).to.equal(200)
+      // Not even right after the sign-in: who changes these can become the person.
+      for (const [method, path, body] of [
+        ['POST', '/v1/account/email', { email: 'mallory@example.com' }],
+        ['DELETE', '/v1/account', { confirmation: ada.email }],
+        ['POST', '/v1/auth/mfa/setup', {}],
+        ['POST', '/v1/api-keys', { name: 'Mine', scopes: ['account'] }],
+      ] as const)
+        expectProblem(await app.call(method, path, { token: account, body }), 403, 'ACCESS_DENIED')
       const ours = await makeClient(app, { first_party: true })
       const first = (await signInto(app, ours, ada)).body.access_token
       expect((await app.call('GET', '/v1/auth/me', { token: first })).status).to.equal(200)
+      const change = await app.call('POST', '/v1/account/email', { token: first, body: { email: 'ada2@example.com' } })
+      expect(change.status, JSON.stringify(change.body)).to.be.oneOf([200, 202])
     })
 
     it('act with an administrator’s permissions only as far as they were granted', async () => {
