@@ -141,9 +141,9 @@ describe('lists of people', () => {
 
   const efforts = {
     'few are read all at once': {},
-    'orders are walked, members kept in memory': { cheap: -1, walk: 1_000_000 },
-    'orders are walked, members looked up': { cheap: -1, walk: 1_000_000, kept: 0 },
-    'walks end early': { cheap: -1, walk: 60 },
+    'orders are walked, members kept in memory': { read: Infinity },
+    'orders are walked, members looked up': { read: Infinity, kept: 0 },
+    'walks end early': { cheap: -1, walk: 60, read: 5 },
   }
   for (const [name, effort] of Object.entries(efforts))
     it(`are the same as by looking at everybody: ${name}`, async function () {

@@ -22,6 +22,8 @@ import {
 
 /** No limit; as a limit it keeps the planner from joining what is inside with what is around. */
 export const ALL = 2 ** 31 - 1
+/** Asking whether somebody is in a group takes about as long as reading so many of its members. */
+export const MEETING = 8
 /** Counted exactly up to here. */
 export const COUNTED = 10_000
 /** Looking a person up by id takes about as long as reading so many from an index in its order. */
@@ -31,38 +33,51 @@ export interface Arm {
   /** All it finds: people, or ids of a group's members. */
   rows(): Query
   group?: Group
+  /** What is left to ask of those it finds. */
+  rest: UserFilter
 }
 export interface Sized extends Arm {
   /** Exact up to COUNTED, the planner's estimate beyond. */
   size: number
   /** Of reading all, in people read from an index. */
   cost: number
+  /** The planner's estimate. */
+  everybody: number
 }
 
 /** None where the filter asks for nothing that an index finds people by. */
 export function armsOf(ctx: Context, filter: UserFilter): Arm[] {
   const arms: Arm[] = groupsOf(filter).map((group) => ({
     group,
+    rest: filter,
     rows: () =>
       ctx
         .db(group.table)
         .where({ tenant_id: ctx.tenant.id, [group.key]: group.id })
         .select('user_id as id'),
   }))
-  const among = (narrow: (found: Query) => Query) => arms.push({ rows: () => narrow(people(ctx, filter)) })
+  const among = (narrow: (found: Query) => Query, ...parts: (keyof UserFilter)[]) =>
+    arms.push({ rows: () => narrow(people(ctx, filter)), rest: without(filter, parts) })
   if (filter.status === 'deleted') {
-    among((found) => found)
+    among((found) => found, 'status')
     return arms
   }
-  if (filter.status === 'disabled') among((found) => found.where('users.status', 'disabled'))
-  if (filter.status === 'locked') among((found) => locked(ctx, found))
-  if (filter.emailVerified === false) among((found) => found.whereNull('users.email_verified_at'))
-  if (filter.createdAfter || filter.createdBefore) among((found) => createdWithin(found, filter))
-  if (filter.lastLoginAfter || filter.lastLoginBefore) among((found) => seenWithin(found, filter))
+  if (filter.status === 'disabled') among((found) => found.where('users.status', 'disabled'), 'status')
+  if (filter.status === 'locked') among((found) => locked(ctx, found), 'status')
+  if (filter.emailVerified === false) among((found) => found.whereNull('users.email_verified_at'), 'emailVerified')
+  if (filter.createdAfter || filter.createdBefore)
+    among((found) => createdWithin(found, filter), 'createdAfter', 'createdBefore')
+  if (filter.lastLoginAfter || filter.lastLoginBefore)
+    among((found) => seenWithin(found, filter), 'lastLoginAfter', 'lastLoginBefore')
   const text = textOf(filter)
-  if (text) arms.push({ rows: () => beginning(ctx, filter, text) })
+  if (text) arms.push({ rows: () => beginning(ctx, filter, text), rest: without(filter, ['q']) })
   return arms
 }
+
+const without = (filter: UserFilter, parts: (keyof UserFilter)[]): UserFilter => ({
+  ...filter,
+  ...Object.fromEntries(parts.map((part) => [part, undefined])),
+})
 
 /** By the beginning of address, name or family name: three reads of indexes, each of those whom none before it found. */
 function beginning(ctx: Context, filter: UserFilter, text: string): Query {
@@ -93,13 +108,25 @@ export async function sized(ctx: Context, filter: UserFilter): Promise<Sized[]> 
       .as(`n${i}`),
   )
   const [row] = await ctx.db.select(each)
-  const found: Sized[] = []
+  const sizes: number[] = []
   for (const [i, arm] of arms.entries()) {
     const counted = Number(row[`n${i}`])
-    const size = counted <= COUNTED ? counted : Math.max(counted, await planned(ctx, arm.rows()))
-    found.push({ ...arm, size, cost: arm.group ? size * LOOKING_UP : size })
+    sizes.push(counted <= COUNTED ? counted : Math.max(counted, await planned(ctx, arm.rows())))
   }
-  return found.sort((a, b) => a.cost - b.cost)
+  const everybody = await planned(ctx, people(ctx, filter))
+  return arms
+    .map((arm, i) => {
+      const others = sizes.filter((_, other) => arms[other]!.group && other !== i)
+      return { ...arm, size: sizes[i]!, cost: costOf(arm, sizes[i]!, others, everybody), everybody }
+    })
+    .sort((a, b) => a.cost - b.cost)
+}
+
+/** All are read and met with the other groups; of a group, those left are looked up. */
+function costOf({ group }: Arm, size: number, others: number[], everybody: number): number {
+  const met = others.reduce((cost, members) => cost + Math.min(members, size * MEETING), size)
+  if (!group) return met
+  return met + others.reduce((left, members) => left * Math.min(1, members / everybody), size) * LOOKING_UP
 }
 
 /** What the planner expects. */
@@ -110,10 +137,10 @@ export async function planned(ctx: Context, query: Query): Promise<number> {
 }
 
 /** Of an arm's first `most`, those who pass the whole filter. Of a group, only those are looked up who are in the others too. */
-export function among(ctx: Context, filter: UserFilter, { rows, group }: Arm, most = ALL): Query {
+export function among(ctx: Context, filter: UserFilter, { rows, group, rest }: Arm, most = ALL): Query {
   const some = rows().limit(most)
   const others = groupsOf(filter).filter(({ id }) => id !== group?.id)
-  if (!group) return within(ctx, passing(ctx, ctx.db.from(some.as('users')), filter), others, 'users.id')
+  if (!group) return within(ctx, passing(ctx, ctx.db.from(some.as('users')), rest), others, 'users.id')
   const ids = within(ctx, ctx.db.from(some.as('member')).select('member.id'), others, 'member.id').limit(ALL)
   const person = people(ctx, filter).whereRaw('users.id = few.id')
   return passing(ctx, ctx.db.from(ids.as('few')).joinRaw('cross join lateral (?) users', [person] as any), filter)

@@ -7,7 +7,7 @@ import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { open, seal } from '../cursors.ts'
 import type { ManagedRow } from '../user-admin.ts'
-import { ALL, among, COUNTED, planned, type Sized, sized } from './arms.ts'
+import { ALL, among, COUNTED, MEETING, type Sized, sized } from './arms.ts'
 import { createdWithin, LAST_LOGIN, passing, people, type Query, seenWithin, type UserFilter } from './filter.ts'
 import { total } from './totals.ts'
 
@@ -41,16 +41,20 @@ interface Found {
   total: number | undefined
 }
 
+/** No order's index has locks: a step looks at the table, which takes as long as so many that do not. */
+const OUTSIDE = 10
 /** Skipping looks at all who are skipped, and with filters at those between them. */
 const FARTHEST = 10_000
 /** How much is done before something else is tried. */
 export const EFFORT = {
-  /** All of an arm are read at once up to this cost, in people read from an index. */
+  /** All of an arm are read at once up to this cost, in steps of an order. */
   cheap: 20_000,
+  /** What reading one of an arm costs, in steps of an order. */
+  read: 1,
   /** Steps of an order that are walked before all of an arm is read. */
   walk: 40_000,
-  /** Members of a group are kept in memory while an order is walked, up to so many. Of a larger one many are met: each is looked up. */
-  kept: 50_000,
+  /** So many members of a group are kept in memory at most while an order is walked: PostgreSQL's work_mem must hold them. */
+  kept: 100_000,
 }
 
 export async function list(ctx: Context, filter: UserFilter, window: Window): Promise<UserPage> {
@@ -72,17 +76,18 @@ export async function page(ctx: Context, filter: UserFilter, window: Window): Pr
 async function find(ctx: Context, filter: UserFilter, window: Window, arms: Sized[]): Promise<Found> {
   assertReachable(filter, window)
   const [cheapest] = arms
-  if (!cheapest) return (await walk(ctx, filter, window, arms, ALL))!
-  if (cheapest.cost <= EFFORT.cheap) return readAll(ctx, filter, window, cheapest)
-  const everybody = await planned(ctx, people(ctx, filter))
+  if (!cheapest) return (await walk(ctx, filter, window, arms))!
+  const cost = cheapest.cost * EFFORT.read
+  if (cost <= EFFORT.cheap) return readAll(ctx, filter, window, cheapest)
+  const { everybody } = cheapest
   const share = arms.reduce((product, { size }) => product * Math.min(1, size / everybody), 1)
-  const expected = (window.offset + window.limit + 1) / share
-  const isLikely = expected < EFFORT.walk
-  const walked = isLikely ? await walk(ctx, filter, window, arms, EFFORT.walk) : undefined
+  const expected = ((window.offset + window.limit + 1) / share) * (filter.status === 'locked' ? OUTSIDE : 1)
+  const isLikely = expected < Math.min(EFFORT.walk, cost)
+  const walked = isLikely ? await walk(ctx, filter, window, arms, { steps: EFFORT.walk, expected }) : undefined
   if (walked) return walked
   // Those who pass are not where they were expected.
   const rest = isLikely ? everybody : Math.min(expected, everybody)
-  return cheapest.cost < rest ? readAll(ctx, filter, window, cheapest) : (await walk(ctx, filter, window, arms, ALL))!
+  return cost < rest ? readAll(ctx, filter, window, cheapest) : (await walk(ctx, filter, window, arms))!
 }
 
 /** VALIDATION_ERROR for an offset that would read too much: the cursor leads on. */
@@ -113,18 +118,24 @@ function orderOf(sort: Sort) {
   }
 }
 
-/** Steps through the order, at most so many; undefined if the page is not full by then and there are more. */
+/** Steps through the order, at most so many (`expected`: about how many it will be); undefined if the page is not full by then and there are more. */
 async function walk(
   ctx: Context,
   filter: UserFilter,
   window: Window,
   arms: Sized[],
-  steps: number,
+  { steps, expected } = { steps: ALL, expected: ALL },
 ): Promise<Found | undefined> {
   const { bounds, column, direction } = orderOf(window.sort)
   const order = ordered(window, filter, people(ctx, filter)).select(ctx.db.raw(`${column} as sort_key`))
   bounds?.(order, filter)
-  const rows: { id: string }[] = await meeting(ctx, ctx.db.from(order.clone().limit(steps).as('users')), filter, arms)
+  const rows: { id: string }[] = await meeting(
+    ctx,
+    ctx.db.from(order.clone().limit(steps).as('users')),
+    filter,
+    arms,
+    expected,
+  )
     .select('users.id')
     .orderByRaw(`users.sort_key ${direction}${isUnique(window, filter) ? '' : `, users.id ${direction}`}`)
     .limit(window.limit + 1)
@@ -135,14 +146,14 @@ async function walk(
 }
 
 /** Narrows people to those who pass, while an order is walked. */
-function meeting(ctx: Context, found: Query, filter: UserFilter, arms: Sized[]): Query {
+function meeting(ctx: Context, found: Query, filter: UserFilter, arms: Sized[], steps: number): Query {
   const met = passing(ctx, found, filter)
   for (const { group, size } of arms) {
     if (!group) continue
     const members = `select g.user_id from ${group.table} g where g.tenant_id = ? and g.${group.key} = ?`
     const values = [ctx.tenant.id, group.id]
     // Neither is made a join by the planner, which would give up the order.
-    if (size <= EFFORT.kept) met.whereRaw(`(users.id in (${members})) is true`, values)
+    if (size <= Math.min(EFFORT.kept, steps * MEETING)) met.whereRaw(`(users.id in (${members})) is true`, values)
     else met.whereRaw(`exists (${members} and g.user_id = users.id offset 0)`, values)
   }
   return met
