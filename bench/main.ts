@@ -2,6 +2,7 @@
  * `npm run bench`: our whole server on a real PostgreSQL beside bare oidc-provider in memory, in turns.
  * --quick takes less than a minute; --only=refresh,code chooses; --write puts the result into docs/bench.md.
  * --only=import,users_list makes a million people (with --quick a tenth of that) and reads them, which takes minutes.
+ * --only=lists fills a database with a million people and measures every list of them; BENCH_LISTS=pattern chooses by title.
  * BENCH_DATABASE_URL uses another PostgreSQL (its database is filled); BENCH_PROFILE=dir writes CPU profiles.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -16,6 +17,7 @@ import { startEmbedded } from '../adapters/postgres.ts'
 import { startSmtp } from '../test/support/smtp.ts'
 import { BULK, bulk, bulkReport } from './bulk.ts'
 import { postmasterOf } from './cpu.ts'
+import { lists } from './lists.ts'
 import { compare, compareLogin, type Plan, type Result } from './measure.ts'
 import { LOGIN, operations } from './operations.ts'
 import { report } from './report.ts'
@@ -47,6 +49,7 @@ process.exit(0)
 
 async function main(): Promise<void> {
   const databaseUrl = process.env.BENCH_DATABASE_URL ?? (await embedded())
+  if (only?.includes('lists')) return everyList(databaseUrl)
   const database = await inspect(databaseUrl)
   const smtp = await startSmtp()
   closing.push(() => smtp.close())
@@ -110,6 +113,13 @@ async function many(side: Side): Promise<void> {
   }
 }
 
+/** On a database without any server. */
+async function everyList(databaseUrl: string): Promise<void> {
+  const text = await lists(databaseUrl, quick)
+  console.log(text)
+  if (flags.has('--write')) write('lists', text)
+}
+
 async function embedded(): Promise<string> {
   const dataDir = mkdtempSync(join(tmpdir(), 'gatehouse-bench-'))
   await chmod(dataDir, 0o755)
@@ -134,7 +144,7 @@ async function inspect(databaseUrl: string): Promise<{ postgres: string; postmas
 }
 
 /** Replaces what stands between the markers. */
-function write(marker: 'result' | 'bulk', text: string): void {
+function write(marker: 'result' | 'bulk' | 'lists', text: string): void {
   const path = join(import.meta.dirname, '../docs/bench.md')
   const page = readFileSync(path, 'utf8')
   const place = new RegExp(`(<!-- ${marker} -->\\n)[\\s\\S]*?(<!-- end -->)`)

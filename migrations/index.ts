@@ -19,6 +19,7 @@ import * as invitationPlaces from './0016_invitation_places.ts'
 import * as webhookOrganizations from './0017_webhook_organizations.ts'
 import * as lists from './0020_lists.ts'
 import * as organizationSupport from './0022_organization_support.ts'
+import * as listsFromIndexes from './0023_lists.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -40,6 +41,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0017_webhook_organizations': webhookOrganizations,
   '0020_lists': lists,
   '0022_organization_support': organizationSupport,
+  '0023_lists': listsFromIndexes,
 }
 
 const source: Knex.MigrationSource<string> = {

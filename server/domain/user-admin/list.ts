@@ -1,20 +1,21 @@
 /**
- * The list of users: pages by cursor or offset. A page costs what it holds, however many users there are: totals are counted
- * up to 10,000 and estimated beyond.
+ * The list of users: pages by cursor or offset. What a page costs is bounded, however many users there are and however few of them
+ * pass: their order is walked for a while, else all of the rarest part of the filter is read. Totals are counted up to 10,000 and
+ * estimated beyond.
  */
-import type { Knex } from 'knex'
 import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { open, seal } from '../cursors.ts'
 import type { ManagedRow } from '../user-admin.ts'
-import { amongFew, armsOf, isInOrder, LAST_LOGIN, matching, type UserFilter } from './filter.ts'
-import { type Counted, countArms, total } from './totals.ts'
+import { ALL, among, COUNTED, MEETING, type Sized, sized } from './arms.ts'
+import { createdWithin, LAST_LOGIN, passing, people, type Query, seenWithin, type UserFilter } from './filter.ts'
+import { total } from './totals.ts'
 
 /** Column of each sort key, as its index has it. */
 const sorts = {
-  created_at: { column: 'users.created_at', type: 'timestamptz' },
-  last_login_at: { column: LAST_LOGIN, type: 'timestamptz' },
-  email: { column: 'users.email_key collate "C"', type: 'text' },
+  created_at: { column: 'users.created_at', type: 'timestamptz', bounds: createdWithin },
+  last_login_at: { column: LAST_LOGIN, type: 'timestamptz', bounds: seenWithin },
+  email: { column: 'users.email_key', type: 'text', bounds: undefined },
 } as const
 export const SORTS = ['created_at', '-created_at', 'last_login_at', '-last_login_at', 'email', '-email'] as const
 export type Sort = (typeof SORTS)[number]
@@ -33,69 +34,155 @@ export interface UserPage extends Page {
   total: number
   totalEstimated: boolean
 }
+/** Ids of a page in order, with one more where there is a next one. */
+interface Found {
+  ids: string[]
+  /** Where all who pass were read. */
+  total: number | undefined
+}
 
-/** Skipping reads what is skipped; of people who must be looked at one by one, so many at most. */
+/** No order's index has locks: a step looks at the table, which takes as long as so many that do not. */
+const OUTSIDE = 10
+/** Skipping looks at all who are skipped, and with filters at those between them. */
 const FARTHEST = 10_000
+/** How much is done before something else is tried. */
+export const EFFORT = {
+  /** All of an arm are read at once up to this cost, in steps of an order. */
+  cheap: 20_000,
+  /** What reading one of an arm costs, in steps of an order. */
+  read: 1,
+  /** Steps of an order that are walked before all of an arm is read. */
+  walk: 40_000,
+  /** So many members of a group are kept in memory at most while an order is walked: PostgreSQL's work_mem must hold them. */
+  kept: 100_000,
+}
 
 export async function list(ctx: Context, filter: UserFilter, window: Window): Promise<UserPage> {
-  const counted = await countArms(ctx, armsOf(ctx, filter))
-  const { total: known, ...found } = await read(ctx, filter, window, counted)
-  const isEnd = window.cursor === undefined && found.nextCursor === undefined
-  if (isEnd && (found.items.length > 0 || window.offset === 0))
-    return { ...found, total: window.offset + found.items.length, totalEstimated: false }
-  if (known !== undefined) return { ...found, total: known, totalEstimated: false }
-  return { ...found, ...(await total(ctx, filter, counted)) }
+  const arms = await sized(ctx, filter)
+  const found = await find(ctx, filter, window, arms)
+  const page = await read(ctx, window, found)
+  const isEnd = window.cursor === undefined && page.nextCursor === undefined
+  if (isEnd && (page.items.length > 0 || window.offset === 0))
+    return { ...page, total: window.offset + page.items.length, totalEstimated: false }
+  if (found.total !== undefined) return { ...page, total: found.total, totalEstimated: false }
+  return { ...page, ...(await total(ctx, filter, arms)) }
 }
 
-/** One page without any count, to read all of them. */
+/** One page without any total, to read all of them. */
 export async function page(ctx: Context, filter: UserFilter, window: Window): Promise<Page> {
-  return read(ctx, filter, window, await countArms(ctx, armsOf(ctx, filter)))
+  return read(ctx, window, await find(ctx, filter, window, await sized(ctx, filter)))
 }
 
-/** `total` where all were looked at. */
-async function read(
-  ctx: Context,
-  filter: UserFilter,
-  window: Window,
-  { few }: Counted,
-): Promise<Page & { total: number | undefined }> {
-  const descending = window.sort.startsWith('-')
-  const { column, type } = sorts[window.sort.replace('-', '') as keyof typeof sorts]
-  const direction = descending ? 'desc' : 'asc'
-  const order = `users.tenant_id ${direction}, ${column} ${direction}, users.id ${direction}`
-  const looked = few && !isInOrder(filter, window.sort)
-  // Ids first: skipping reads the index only.
-  const page: Knex.QueryBuilder = looked
-    ? ctx.db.from(
-        amongFew(ctx, filter, few).select('users.*', ctx.db.raw('count(*) over ()::int as total')).as('users'),
-      )
-    : matching(ctx, filter)
-  page
-    .select('users.tenant_id', 'users.id', looked ? 'users.total' : ctx.db.raw('null::int as total'))
-    .orderByRaw(order)
-    .limit(window.limit + 1)
-  if (window.cursor !== undefined) {
-    const { key, id } = open(window.sort, window.cursor)
-    page.whereRaw(`(${column}, users.id) ${descending ? '<' : '>'} (?::${type}, ?::uuid)`, [key, id])
-  } else page.offset(reachable(filter, window.offset))
-  const rows = await ctx
-    .db('users')
-    .join(page.as('page'), (on) => on.on('page.tenant_id', 'users.tenant_id').on('page.id', 'users.id'))
-    .select('users.*', 'page.total', ctx.db.raw(`(${column})::text as sort_key`))
-    .orderByRaw(order)
-  const items = rows.slice(0, window.limit)
-  const last = items.at(-1)
-  return {
-    items: items as ManagedRow[],
-    nextCursor: rows.length > window.limit ? seal(window.sort, last.sort_key, last.id) : undefined,
-    total: rows[0]?.total ?? undefined,
-  }
+async function find(ctx: Context, filter: UserFilter, window: Window, arms: Sized[]): Promise<Found> {
+  assertReachable(filter, window)
+  const [cheapest] = arms
+  if (!cheapest) return (await walk(ctx, filter, window, arms))!
+  const cost = cheapest.cost * EFFORT.read
+  if (cost <= EFFORT.cheap) return readAll(ctx, filter, window, cheapest)
+  const { everybody } = cheapest
+  const share = arms.reduce((product, { size }) => product * Math.min(1, size / everybody), 1)
+  const expected = ((window.offset + window.limit + 1) / share) * (filter.status === 'locked' ? OUTSIDE : 1)
+  const isLikely = expected < Math.min(EFFORT.walk, cost)
+  const walked = isLikely ? await walk(ctx, filter, window, arms, { steps: EFFORT.walk, expected }) : undefined
+  if (walked) return walked
+  // Those who pass are not where they were expected.
+  const rest = isLikely ? everybody : Math.min(expected, everybody)
+  return cost < rest ? readAll(ctx, filter, window, cheapest) : (await walk(ctx, filter, window, arms))!
 }
 
 /** VALIDATION_ERROR for an offset that would read too much: the cursor leads on. */
-function reachable(filter: UserFilter, offset: number): number {
+function assertReachable(filter: UserFilter, { offset }: Window): void {
   const isFiltered = Object.values(filter).some((value) => value !== undefined && (value as []).length !== 0)
   if (isFiltered && offset > FARTHEST)
     throw fail('VALIDATION_ERROR', `offset: at most ${FARTHEST} with filters. Read on by next_cursor`)
-  return offset
+}
+
+/** People in the order asked for, behind the cursor. */
+function ordered(window: Window, filter: UserFilter, found: Query): Query {
+  const { column, direction, type, isDescending } = orderOf(window.sort)
+  found.orderByRaw(`${column} ${direction}${isUnique(window, filter) ? '' : `, users.id ${direction}`}`)
+  if (window.cursor === undefined) return found
+  const { key, id } = open(window.sort, window.cursor)
+  return found.whereRaw(`(${column}, users.id) ${isDescending ? '<' : '>'} (?::${type}, ?::uuid)`, [key, id])
+}
+
+/** Addresses of those who are there are, which the planner does not conclude. */
+const isUnique = ({ sort }: Window, { status }: UserFilter) => sort.endsWith('email') && status !== 'deleted'
+
+function orderOf(sort: Sort) {
+  const isDescending = sort.startsWith('-')
+  return {
+    ...sorts[sort.replace('-', '') as keyof typeof sorts],
+    isDescending,
+    direction: isDescending ? 'desc' : 'asc',
+  }
+}
+
+/** Steps through the order, at most so many (`expected`: about how many it will be); undefined if the page is not full by then and there are more. */
+async function walk(
+  ctx: Context,
+  filter: UserFilter,
+  window: Window,
+  arms: Sized[],
+  { steps, expected } = { steps: ALL, expected: ALL },
+): Promise<Found | undefined> {
+  const { bounds, column, direction } = orderOf(window.sort)
+  const order = ordered(window, filter, people(ctx, filter)).select(ctx.db.raw(`${column} as sort_key`))
+  bounds?.(order, filter)
+  const rows: { id: string }[] = await meeting(
+    ctx,
+    ctx.db.from(order.clone().limit(steps).as('users')),
+    filter,
+    arms,
+    expected,
+  )
+    .select('users.id')
+    .orderByRaw(`users.sort_key ${direction}${isUnique(window, filter) ? '' : `, users.id ${direction}`}`)
+    .limit(window.limit + 1)
+    .offset(window.cursor === undefined ? window.offset : 0)
+  const isFull = rows.length > window.limit
+  if (!isFull && steps < ALL && (await order.offset(steps - 1).first('users.id'))) return undefined
+  return { ids: rows.map(({ id }) => id), total: undefined }
+}
+
+/** Narrows people to those who pass, while an order is walked. */
+function meeting(ctx: Context, found: Query, filter: UserFilter, arms: Sized[], steps: number): Query {
+  const met = passing(ctx, found, filter)
+  for (const { group, size } of arms) {
+    if (!group) continue
+    const members = `select g.user_id from ${group.table} g where g.tenant_id = ? and g.${group.key} = ?`
+    const values = [ctx.tenant.id, group.id]
+    // Neither is made a join by the planner, which would give up the order.
+    if (size <= Math.min(EFFORT.kept, steps * MEETING)) met.whereRaw(`(users.id in (${members})) is true`, values)
+    else met.whereRaw(`exists (${members} and g.user_id = users.id offset 0)`, values)
+  }
+  return met
+}
+
+/** All of an arm who pass, sorted; counted where the arm is small, since counting keeps them all in memory. */
+async function readAll(ctx: Context, filter: UserFilter, window: Window, arm: Sized): Promise<Found> {
+  const count = arm.size <= COUNTED ? 'count(*) over ()::int' : 'null::int'
+  const all = among(ctx, filter, arm).select('users.*', ctx.db.raw(`${count} as total`))
+  const rows: { id: string; total: number | null }[] = await ordered(window, filter, ctx.db.from(all.as('users')))
+    .select('users.id', 'users.total')
+    .limit(window.limit + 1)
+    .offset(window.cursor === undefined ? window.offset : 0)
+  return { ids: rows.map(({ id }) => id), total: rows[0]?.total ?? undefined }
+}
+
+/** The people themselves. */
+async function read(ctx: Context, window: Window, { ids }: Found): Promise<Page> {
+  const { column } = orderOf(window.sort)
+  const rows = await ctx
+    .db('users')
+    .where({ tenant_id: ctx.tenant.id })
+    .whereIn('id', ids.slice(0, window.limit))
+    .select('users.*', ctx.db.raw(`(${column})::text as sort_key`))
+  const byId = new Map(rows.map((row) => [row.id, row]))
+  const items = ids.flatMap((id) => byId.get(id) ?? []).slice(0, window.limit)
+  const last = items.at(-1)
+  return {
+    items: items as ManagedRow[],
+    nextCursor: ids.length > window.limit && last ? seal(window.sort, last.sort_key, last.id) : undefined,
+  }
 }
