@@ -8,6 +8,7 @@ import {
   array,
   boolean,
   instant,
+  label,
   nullable,
   object,
   oneOf,
@@ -59,7 +60,7 @@ export const create = operation({
   input: object({
     slug: Slug,
     preset: optional(oneOf(Object.keys(providers.presets))),
-    name: optional(text(100)),
+    name: optional(label(100)),
     protocol: optional(oneOf(providers.PROTOCOLS)),
     clientId: text(500),
     clientSecret: optional(secret),
@@ -114,7 +115,7 @@ export const update = operation({
   errors: ['NOT_FOUND'],
   input: object({
     slug: Slug,
-    name: optional(text(100)),
+    name: optional(label(100)),
     clientId: optional(text(500)),
     clientSecret: optional(nullable(secret)),
     scopes,

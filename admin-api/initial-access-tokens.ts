@@ -2,7 +2,7 @@
 import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import { operation } from '../server/domain/context.ts'
 import * as tokens from '../server/domain/registration/tokens.ts'
-import { instant, integer, object, optional, page, resource, string, text, uuid } from '../server/kernel/schema.ts'
+import { instant, integer, label, object, optional, page, resource, string, uuid } from '../server/kernel/schema.ts'
 
 const tag = 'Client registration'
 const shared = {
@@ -37,7 +37,7 @@ export const create = operation({
   auth: { permission: 'clients:write' },
   effect: 'write',
   input: object({
-    name: text(100, { description: 'For whom or what it is' }),
+    name: label(100, { description: 'For whom or what it is' }),
     maxUses: optional(integer({ minimum: 1, maximum: 10_000, default: 1 })),
     expiresIn: optional(integer({ minimum: 60, maximum: 31_536_000, default: 86_400, description: 'Seconds' })),
   }),

@@ -7,6 +7,7 @@ import {
   array,
   instant,
   integer,
+  label,
   object,
   oneOf,
   optional,
@@ -23,7 +24,7 @@ const scope = object({
   description: optional(text(300)),
 })
 const fields = {
-  name: text(200),
+  name: label(200),
   scopes: array(scope, { maxItems: 200 }),
   tokenFormat: oneOf(['jwt', 'opaque']),
   tokenLifetime: integer({ minimum: 60, maximum: 86_400, description: 'Seconds an access token for it lives' }),

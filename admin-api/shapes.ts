@@ -1,5 +1,5 @@
 /** Schemas that administrative operations share, and rows as those shapes. */
-import { userView } from '../server/api/shapes.ts'
+import { RoleName, userView } from '../server/api/shapes.ts'
 import type { Context } from '../server/domain/context.ts'
 import * as roles from '../server/domain/roles.ts'
 import type { ManagedRow } from '../server/domain/user-admin.ts'
@@ -68,7 +68,7 @@ export const RoleDetails = resource('RoleDetails', {
   permissions: array(string(), { description: 'All it allows, by itself and by its parts' }),
 })
 
-export const RoleName = text(100, { pattern: '^[^\\s/][^/]*$' })
+export { RoleName }
 export const Description = optional(nullable(text(500)))
 
 export async function roleDetails(ctx: Context, view: roles.RoleView) {

@@ -13,6 +13,7 @@ import {
   boolean,
   instant,
   integer,
+  label,
   nullable,
   object,
   oneOf,
@@ -98,7 +99,7 @@ export const create = operation({
   effect: 'write',
   errors: ['CONFLICT', 'NOT_FOUND'],
   input: object({
-    name: text(200),
+    name: label(200),
     slug: optional(slug()),
     ...changeable,
   }),
@@ -132,7 +133,7 @@ export const update = operation({
   errors: ['NOT_FOUND', 'CONFLICT'],
   input: object({
     id,
-    name: optional(text(200)),
+    name: optional(label(200)),
     status: optional(oneOf(['active', 'suspended'])),
     ...changeable,
   }),

@@ -22,6 +22,7 @@ import {
   record,
   string,
   text,
+  timeZone,
   uri,
   uuid,
 } from '../server/kernel/schema.ts'
@@ -38,7 +39,7 @@ const profile = {
   phoneNumber: optional(nullable(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' }))),
   picture: optional(nullable(uri({ pattern: '^https://' }))),
   locale: optional(nullable(text(35, { pattern: '^[A-Za-z0-9-]+$' }))),
-  zoneinfo: optional(nullable(text(64))),
+  zoneinfo: optional(nullable(timeZone())),
 }
 const managed = {
   requiredActions: optional(

@@ -11,6 +11,7 @@ import { fail } from '../../server/kernel/errors.ts'
 import { array, boolean, nullable, object, optional, text } from '../../server/kernel/schema.ts'
 import * as clientRoles from '../client-roles.ts'
 import * as roleOperations from '../roles.ts'
+import { RoleName } from '../shapes.ts'
 import { call, type Fields, fieldsOf, type Section, without } from './section.ts'
 
 const INSIDE = '@organization/'
@@ -49,7 +50,7 @@ async function known(ctx: Context): Promise<Map<string, Known>> {
 
 const names = () => optional(array(text(255), { maxItems: 500, uniqueItems: true }))
 const whole = {
-  name: text(100, { pattern: '^[^\\s/][^/]*$' }),
+  name: RoleName,
   description: optional(nullable(text(500))),
   permissions: names(),
   parts: names(),

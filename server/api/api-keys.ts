@@ -8,6 +8,7 @@ import {
   array,
   instant,
   integer,
+  label,
   nullable,
   object,
   optional,
@@ -46,7 +47,7 @@ const view = (row: apiKeys.ApiKeyRow) => ({
   lastUsedIp: row.last_used_ip,
   replaces: row.replaces,
 })
-const name = text(100)
+const name = label(100)
 const expiresAt = optional(nullable(instant({ description: 'null: does not expire' })))
 
 /** Using a key does not change it. */

@@ -7,6 +7,7 @@ import {
   boolean,
   email,
   instant,
+  label,
   nullable,
   object,
   oneOf,
@@ -41,7 +42,7 @@ export const submit = operation({
   limit: requests.LIMIT,
   errors: ['CONFLICT', 'ACCESS_DENIED'],
   input: object({
-    name: text(100),
+    name: label(100),
     clientKey,
     redirectUrl: optional(nullable(uri({ description: 'Where the app is' }))),
     callbackUrl: uri({ description: 'Its redirect_uri' }),

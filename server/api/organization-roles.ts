@@ -2,7 +2,7 @@
 import { operation } from '../domain/context.ts'
 import * as own from '../domain/organization-roles.ts'
 import { array, boolean, instant, nullable, optional, page, resource, string, text, uuid } from '../kernel/schema.ts'
-import { Done, done, pageInput, pageOf } from './shapes.ts'
+import { Done, done, pageInput, pageOf, RoleName } from './shapes.ts'
 
 const tag = 'Organizations'
 const manage = { inside: 'organization:manage' } as const
@@ -23,7 +23,6 @@ const view = ({ id, name, description, ownerId, permissions, createdAt }: own.Or
 
 const organization = { id: uuid({ description: 'The organization' }) }
 const one = { ...organization, roleId: text(255, { description: 'id or name of a role of its own' }) }
-const name = text(100, { pattern: '^[^\\s/][^/]*$' })
 const rest = {
   description: optional(nullable(text(500))),
   permissions: optional(array(text(255), { maxItems: 200, uniqueItems: true, description: 'Names' })),
@@ -55,7 +54,7 @@ export const create = operation({
   effect: 'write',
   limit: making,
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: resource('OrganizationInput', { ...organization, name, ...rest }),
+  input: resource('OrganizationInput', { ...organization, name: RoleName, ...rest }),
   example: { name: 'Recruiter', description: 'Brings people in', permissions: ['members:manage'] },
   output: OrganizationRole,
   run: async (ctx, { id, ...input }) => view(await own.create(ctx, id, input)),
@@ -70,7 +69,7 @@ export const update = operation({
   effect: 'write',
   limit: making,
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: resource('OrganizationInput', { ...one, name: optional(name), ...rest }),
+  input: resource('OrganizationInput', { ...one, name: optional(RoleName), ...rest }),
   example: { permissions: ['members:manage', 'workspaces:manage'] },
   output: OrganizationRole,
   run: async (ctx, { id, roleId, ...change }) => view(await own.update(ctx, id, roleId, change)),

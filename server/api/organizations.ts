@@ -12,6 +12,7 @@ import {
   email,
   instant,
   integer,
+  label,
   nullable,
   object,
   oneOf,
@@ -108,7 +109,7 @@ export const create = operation({
   effect: 'write',
   limit: making,
   errors: ['CONFLICT', 'SINGLE_ORGANIZATION_MODE', 'EMAIL_VERIFICATION_REQUIRED'],
-  input: resource('OrganizationInput', { name: text(200), ...about }),
+  input: resource('OrganizationInput', { name: label(200), ...about }),
   example: { name: 'New Company', description: 'Company description', settings: {} },
   output: Organization,
   async run(ctx, { tenantId, ...input }) {
@@ -127,7 +128,7 @@ export const update = operation({
   errors: ['NOT_FOUND', 'CONFLICT'],
   input: resource('OrganizationInput', {
     id: uuid(),
-    name: optional(text(200)),
+    name: optional(label(200)),
     ...about,
     status: optional(oneOf(['active', 'suspended'])),
   }),
@@ -213,7 +214,7 @@ export const onboard = operation({
   limit: making,
   errors: ['NOT_FOUND', 'CONFLICT', 'SINGLE_ORGANIZATION_MODE', 'EMAIL_VERIFICATION_REQUIRED'],
   input: resource('OrganizationInput', {
-    name: text(200),
+    name: label(200),
     clientKey: optional(text(255)),
     description: optional(nullable(text(2000))),
   }),
@@ -231,7 +232,7 @@ export const provision = operation({
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT', 'SINGLE_ORGANIZATION_MODE'],
   input: resource('OrganizationInput', {
-    name: text(200),
+    name: label(200),
     ...about,
     clientKey: optional(text(255)),
     ownerId: optional(uuid({ description: 'A person of the tenant; or name their address' })),

@@ -15,6 +15,7 @@ import {
   resource,
   string,
   text,
+  timeZone,
   uri,
   uuid,
 } from '../kernel/schema.ts'
@@ -34,7 +35,7 @@ export const update = operation({
     phoneNumber: optional(nullable(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' }))),
     picture: optional(nullable(uri({ pattern: '^https://' }))),
     locale: optional(nullable(text(35, { pattern: '^[A-Za-z0-9-]+$' }))),
-    zoneinfo: optional(nullable(text(64))),
+    zoneinfo: optional(nullable(timeZone())),
   }),
   example: { givenName: 'John', familyName: 'Doe' },
   output: User,

@@ -105,6 +105,8 @@ export const personNames = {
   givenName: optional(nullable(text(100))),
   familyName: optional(nullable(text(100))),
 }
+/** In paths, too; of what one can see. */
+export const RoleName = text(100, { pattern: '^[^\\s\\p{C}/][^\\p{C}/]*$' })
 /** Part of addresses. */
 export const slug = (description?: string) =>
   text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$', ...(description && { description }) })

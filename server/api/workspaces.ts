@@ -3,7 +3,7 @@
 import { operation } from '../domain/context.ts'
 import { versionBy } from '../domain/versions.ts'
 import * as workspaces from '../domain/workspaces.ts'
-import { instant, nullable, oneOf, optional, page, resource, string, text, uuid } from '../kernel/schema.ts'
+import { instant, label, nullable, oneOf, optional, page, resource, string, text, uuid } from '../kernel/schema.ts'
 import { Done, done, Member, paged, pageInput, slug } from './shapes.ts'
 
 const tag = 'Workspaces'
@@ -59,7 +59,7 @@ export const create = operation({
   auth: { inside: 'workspaces:manage' },
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: resource('WorkspaceInput', { name: text(200), orgId: uuid(), ...changeable }),
+  input: resource('WorkspaceInput', { name: label(200), orgId: uuid(), ...changeable }),
   example: {
     name: 'Engineering',
     orgId: '00000000-0000-4000-8000-000000000002',
@@ -90,7 +90,7 @@ export const update = operation({
   auth: { inside: 'workspaces:manage' },
   effect: 'write',
   errors: ['NOT_FOUND', 'CONFLICT'],
-  input: resource('WorkspaceInput', { ...key, name: optional(text(200)), ...changeable }),
+  input: resource('WorkspaceInput', { ...key, name: optional(label(200)), ...changeable }),
   example: { name: 'Research' },
   output: Workspace,
   version,

@@ -6,6 +6,9 @@ import { takesIdempotencyKey } from './idempotency.ts'
 import { permissionOf } from './operation.ts'
 import { type Json, type Row, type Surface, wire } from './surface.ts'
 
+/** Keywords in schemas that only we know. */
+const OURS = new Set(['page', 'secret', 'timeZone'])
+
 export function openapi(
   surfaces: Surface[],
   info: { title: string; version: string; serverUrl: string; tokenUrl: string },
@@ -47,7 +50,7 @@ function described(surface: Surface, row: Row, schemas: Json, examples: Shelf): 
   const refer = (json: any): any => {
     if (Array.isArray(json)) return json.map(refer)
     if (!json || typeof json !== 'object') return json
-    const ours = ([key, value]: [string, unknown]) => (key === 'page' || key === 'secret') && value === true
+    const ours = ([key, value]: [string, unknown]) => OURS.has(key) && value === true
     const kept = Object.entries(json).filter((entry) => !ours(entry))
     const out = Object.fromEntries(kept.map(([k, v]) => [k, refer(v)]))
     if (json.type !== 'object' || typeof json.title !== 'string') return out

@@ -9,6 +9,10 @@ export type ObjectSchema = TObject
 
 export const string = (rules: Rules = {}) => Type.String({ maxLength: 2000, ...rules })
 export const text = (maxLength: number, rules: Rules = {}) => Type.String({ minLength: 1, maxLength, ...rules })
+/** A name people give something: with at least one character that shows. */
+export const label = (maxLength: number, rules: Rules = {}) => text(maxLength, { pattern: '[^\\p{C}\\p{Z}]', ...rules })
+/** An IANA time zone. */
+export const timeZone = () => text(64, { timeZone: true, description: 'Name of an IANA time zone' })
 export const integer = (rules: Rules = {}) => Type.Integer(rules)
 export const number = (rules: Rules = {}) => Type.Number(rules)
 export const boolean = (rules: Rules = {}) => Type.Boolean(rules)

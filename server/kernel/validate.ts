@@ -9,12 +9,26 @@ export interface Problem {
 /** What is wrong with the value, or undefined. Fills in defaults. */
 export type Check = (value: unknown) => Problem[] | undefined
 
+function isTimeZone(name: string): boolean {
+  try {
+    return Intl.DateTimeFormat('en', { timeZone: name }).format(0) !== ''
+  } catch {
+    return false
+  }
+}
+
 const formats = (ajv: Ajv) => {
   addFormats.default(ajv)
   // The library lets leap seconds pass, which no Date is.
   const { validate: isDateTime } = ajv.formats['date-time'] as { validate(text: string): boolean }
   ajv.addFormat('date-time', (text) => isDateTime(text) && !Number.isNaN(Date.parse(text)))
   for (const keyword of ['page', 'secret']) ajv.addKeyword(keyword)
+  ajv.addKeyword({
+    keyword: 'timeZone',
+    type: 'string',
+    validate: (_: true, name: string) => isTimeZone(name),
+    error: { message: 'must be the name of a time zone, such as Europe/Berlin' },
+  })
   return ajv
 }
 const bodies = formats(new Ajv({ allErrors: false, strict: false, useDefaults: true }))

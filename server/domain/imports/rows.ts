@@ -13,6 +13,7 @@ import {
   record,
   string,
   text,
+  timeZone,
   uri,
   uuid,
 } from '../../kernel/schema.ts'
@@ -32,7 +33,7 @@ export const ImportedUser = object(
     phone_number_verified: optional(nullable(boolean())),
     picture: optional(nullable(uri({ pattern: '^https://' }))),
     locale: optional(nullable(text(35, { pattern: '^[A-Za-z0-9-]+$' }))),
-    zoneinfo: optional(nullable(text(64))),
+    zoneinfo: optional(nullable(timeZone())),
     status: optional(nullable(oneOf(['active', 'disabled']))),
     enabled: optional(nullable(boolean({ description: 'The same as status' }))),
     roles: optional(nullable(array(text(512), { maxItems: 50, description: 'ids, names, or client_id/name' }))),
