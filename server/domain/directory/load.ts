@@ -26,7 +26,7 @@ export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id
         'parts', (select coalesce(json_agg(part_id), '[]') from role_parts p where p.tenant_id = t.id and p.role_id = r.id),
         'permissions', (select coalesce(json_agg(p.name), '[]') from role_permissions rp join permissions p
           on p.tenant_id = t.id and p.id = rp.permission_id where rp.tenant_id = t.id and rp.role_id = r.id)))
-        from roles r where r.tenant_id = t.id), '[]') as roles,
+        from roles r where r.tenant_id = t.id and r.scope in ('tenant', 'client')), '[]') as roles,
       coalesce((select json_agg(r) from resources r where r.tenant_id = t.id), '[]') as resources,
       exists (select from webhooks w where w.tenant_id = t.id and w.enabled) as has_webhooks
     from tenants t where t.id = ? and t.status <> 'deleted'`,
