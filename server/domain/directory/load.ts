@@ -10,6 +10,9 @@ import { settle } from '../settings.ts'
 /** Most tenants have no words of their own, and so share translators. */
 const noWording: Wording = new Map()
 
+export const mountPathOf = ({ id, slug }: { id: string; slug: string }): string =>
+  id === DEFAULT_TENANT ? '' : `/t/${slug}`
+
 export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: string): Promise<Tenant | undefined> {
   const { rows } = await db.raw(
     `select t.id, t.slug, t.name, t.status, t.version, t.branding,
@@ -34,7 +37,7 @@ export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id
   )
   const found = rows[0]
   if (!found) return undefined
-  const mountPath = found.id === DEFAULT_TENANT ? '' : `/t/${found.slug}`
+  const mountPath = mountPathOf(found)
   return {
     id: found.id,
     slug: found.slug,
