@@ -1,5 +1,5 @@
 /** Inviting people to the tenant, and what has become of all invitations. */
-import { type Context, operation } from '../domain/context.ts'
+import { operation } from '../domain/context.ts'
 import * as invitations from '../domain/invitations.ts'
 import { versionBy } from '../domain/versions.ts'
 import { WORKSPACE_ROLES } from '../domain/workspaces.ts'

@@ -105,6 +105,8 @@ export interface Context {
   tenant: Tenant
   actor: Actor | null
   request: RequestInfo
+  /** client_id of the app whose sign-in this is part of, for the looks of what it leads to: mails look like that app. */
+  cameFrom?: string
   /** The open transaction inside run(), the pool inside prepare(). */
   db: Db
   oidc: OidcPort

@@ -70,9 +70,15 @@ export async function insertOfMany(
   )
 }
 
+/** What a mail is told of the app that people come from. */
+export const looksOf = ({ cameFrom }: Pick<Context, 'cameFrom'>) => cameFrom !== undefined && { clientId: cameFrom }
+
 export async function writeJobs(ctx: Context & Pending): Promise<void> {
   await addJobs(
     ctx.db,
-    ctx.jobs.splice(0).map((job) => ({ ...job, payload: { tenantId: ctx.tenant.id, ...job.payload } })),
+    ctx.jobs.splice(0).map((job) => ({
+      ...job,
+      payload: { tenantId: ctx.tenant.id, ...(job.task === 'mail' && looksOf(ctx)), ...job.payload },
+    })),
   )
 }
