@@ -1,6 +1,6 @@
 /**
- * Many tenants against few: lists, sign-ins cold and warm, memory, and what the clock does. `node bench/tenants.ts [tenants]`
- * on a database of its own, which is thrown away.
+ * Many tenants against few: lists, sign-ins cold and warm, memory, and what the clock does. `node --expose-gc bench/tenants.ts
+ * [tenants]` on a database of its own, which is thrown away.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { chmod } from 'node:fs/promises'
@@ -108,7 +108,7 @@ async function measure(url: string, deps: Deps, known: number): Promise<void> {
 /** Something happens in every tenant within one minute; later it is older than all tenants keep it. */
 async function everybody({ out }: Deps, row: (what: string, value: string) => void) {
   const db = connect(postgres.url, { max: 1, patience: 60_000 })
-  const longAgo = new Date(Date.now() - 4000 * 86_400_000)
+  const longAgo = new Date(Date.now() - 3900 * 86_400_000)
   await seal(out, db, longAgo)
   await db.raw(`insert into events (tenant_id, id, type) select id, gen_random_uuid(), 'bench' from tenants`)
   row('sealing an event of each, with heads', await timed(1, () => seal(out, db, longAgo)))
@@ -119,11 +119,13 @@ async function everybody({ out }: Deps, row: (what: string, value: string) => vo
 /** Every tenant once: what the caches cost, and that they have bounds. */
 async function walk(call: (path: string) => Promise<any>, known: number, row: (what: string, value: string) => void) {
   globalThis.gc?.()
-  const before = process.memoryUsage().rss
+  const before = process.memoryUsage()
   for (let i = 0; i < known; i += 20)
     await Promise.all(Array.from({ length: Math.min(20, known - i) }, (_, j) => call(`/t/${slugOf(i + j)}/oauth/jwks`)))
   globalThis.gc?.()
-  row('memory after all were asked once', `+${Math.round((process.memoryUsage().rss - before) / 2 ** 20)} MiB`)
+  const now = process.memoryUsage()
+  const more = (key: 'rss' | 'heapUsed') => `+${Math.round((now[key] - before[key]) / 2 ** 20)} MiB`
+  row('memory after all were asked once', `${more('rss')}, heap ${more('heapUsed')}`)
 }
 
 const dataDir = mkdtempSync(join(tmpdir(), 'bench-tenants-'))
