@@ -120,12 +120,12 @@ describe('entity tags', () => {
 
   it('are of the thing, whatever address it is changed by', async () => {
     const name = `things:${text()}`
-    const { id } = await go(side, 'POST', '/permissions', { name })
-    const read = async () => (await call('GET', `/permissions/${id}`)).headers.get('etag')!
+    const { id } = await go(side, 'POST', '/api/permissions', { name })
+    const read = async () => (await call('GET', `/api/permissions/${id}`)).headers.get('etag')!
     for (let round = 0; round < 5; round += 1) {
       const seen = await read()
       const both = [id, id.toUpperCase(), name].map((key) =>
-        call('PUT', `/permissions/${key}`, { 'if-match': seen }, { description: text() }),
+        call('PUT', `/api/permissions/${key}`, { 'if-match': seen }, { description: text() }),
       )
       const statuses = (await Promise.all(both)).map(({ status }) => status).sort()
       expect(statuses, 'one of three who read the same').to.deep.equal([200, 412, 412])
