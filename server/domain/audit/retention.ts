@@ -55,19 +55,24 @@ async function markSome(trx: Knex.Transaction): Promise<number> {
   return due.length
 }
 
+/** By the places of rows, which leaves the planner nothing to guess of tables that grew just now. */
 async function deleteSome(trx: Knex.Transaction, batch: number): Promise<{ leaves: number; events: number }> {
+  // Erasure waits: a row that it changed meanwhile would have another place.
+  await trx('audit_progress').forUpdate().first()
   await mayChangeEvents(trx)
   const { rows } = await trx.raw(
-    `with old as (
-       select l.tenant_id, l.leaf_index from audit_trees a cross join lateral (
-         select tenant_id, leaf_index from audit_leaves where tenant_id = a.tenant_id and leaf_index < a.purged_to
-         order by leaf_index limit :batch) l
-       where a.purged_to > 0 limit :batch),
-     gone as (
-       delete from audit_leaves l using old where l.tenant_id = old.tenant_id and l.leaf_index = old.leaf_index
-       returning l.tenant_id, l.event_id),
+    `with gone as (
+       delete from audit_leaves where ctid = any(array(
+         select l.ctid from audit_trees a cross join lateral (
+           select ctid from audit_leaves where tenant_id = a.tenant_id and leaf_index < a.purged_to
+           order by leaf_index limit :batch) l
+         where a.purged_to > 0 limit :batch))
+       returning tenant_id, event_id),
      deleted as (
-       delete from events e using gone where e.tenant_id = gone.tenant_id and e.id = gone.event_id returning 1)
+       delete from events where ctid = any(array(
+         select e.ctid from gone cross join lateral (
+           select ctid from events where tenant_id = gone.tenant_id and id = gone.event_id offset 0) e))
+       returning 1)
      select (select count(*)::int from gone) as leaves, (select count(*)::int from deleted) as events`,
     { batch },
   )
