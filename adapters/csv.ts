@@ -1,6 +1,6 @@
 /**
- * CSV by csv-parse and csv-stringify (RFC 4180). Written cells are no formulas to a spreadsheet: those that would be get an
- * apostrophe in front, which reading takes off again, so that what we wrote comes back as it was.
+ * CSV by csv-parse and csv-stringify (RFC 4180). Nothing written is a formula to a spreadsheet, whichever separator it takes the
+ * file to have: what would be one gets an apostrophe in front, which reading takes off again, so that what we wrote comes back as it was.
  */
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -11,16 +11,29 @@ const reading = lazily<typeof import('csv-parse')>('csv-parse')
 const writing = lazily<typeof import('csv-stringify/sync')>('csv-stringify/sync')
 
 const SEPARATORS = [',', ';', '\t', '|']
-/** What spreadsheets take for a formula, in full width as well; and what has our apostrophes in front of that. */
-const FORMULA = /^'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
-const DEFUSED = /^'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/
+/** Where somebody's cell may begin within ours: quotes hold for one separator only. */
+const PLACE = /[,;|\t\r\n]/
+/** What spreadsheets take for a formula, in full width as well, after quotes and blanks that they may drop. */
+const FORMULA = /(?:[^\S\t\r\n]|["'])*[=+\-@\uff1d\uff0b\uff0d\uff20]/.source
+/** What a cell of ours must not begin with either. */
+const BREAK = /'*[\t\r\n]/.source
+const BEGINNING = new RegExp(`^${FORMULA}`)
+const DANGEROUS = new RegExp(`(?<=^|${PLACE.source})(?=${FORMULA})|^(?=${BREAK})`, 'g')
+const DEFUSED = new RegExp(`(?<=^|${PLACE.source})'(?=${FORMULA})|^'(?=${BREAK})`, 'g')
 
-export const defuse = (cell: string): string => (FORMULA.test(cell) ? `'${cell}` : cell)
-export const restore = (cell: string): string => (DEFUSED.test(cell) ? cell.slice(1) : cell)
+/** Puts an apostrophe before what would be a formula. restore() undoes it for every text. */
+export const defuse = (cell: string): string =>
+  PLACE.test(cell) || BEGINNING.test(cell) ? cell.replace(DANGEROUS, "'") : cell
+export const restore = (cell: string): string =>
+  PLACE.test(cell) || BEGINNING.test(cell) ? cell.replace(DEFUSED, '') : cell
 
 /** Lines of CSV, each with its end. null is an empty cell. */
 export const csvLines = (rows: (string | null)[][]): string =>
-  writing().stringify(rows.map((row) => row.map((cell) => (cell === null ? '' : defuse(cell)))))
+  writing().stringify(
+    rows.map((row) => row.map((cell) => (cell === null ? '' : defuse(cell)))),
+    // Programs that take several separators at once leave quoted cells whole.
+    { quoted_match: /[;|\t]/ },
+  )
 
 export interface CsvRecord {
   /** Where it begins, from 1. */

@@ -62,7 +62,8 @@ const branding = {
       messages: optional(
         record(text(2000), {
           maxProperties: 200,
-          description: 'By key, as in /v1/admin/texts: any text of the pages on which people sign in to it',
+          description:
+            'By key, as in /v1/admin/texts: any text of the pages on which people sign in to it, and of the mails that this causes',
         }),
       ),
     }),

@@ -15,7 +15,13 @@ const fields = {
   description: optional(nullable(text(300))),
 }
 
-const version = versionBy('permission', ['id'], (ctx, { id }) => permissions.get(ctx, id))
+/** Also by its name, which is no other thing. */
+const version = versionBy(
+  'permission',
+  ['id'],
+  (ctx, { id }) => permissions.get(ctx, id),
+  async (ctx, { id }) => (await permissions.find(ctx, id)).id,
+)
 
 export const list = operation({
   id: 'permissions.list',

@@ -1,6 +1,6 @@
 /**
- * Many tenants against few: lists, sign-ins cold and warm, memory, and what the clock does. `node bench/tenants.ts [tenants]`
- * on a database of its own, which is thrown away.
+ * Many tenants against few: lists, sign-ins cold and warm, memory, and what the clock does. `node --expose-gc bench/tenants.ts
+ * [tenants]` on a database of its own, which is thrown away.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { chmod } from 'node:fs/promises'
@@ -8,11 +8,13 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from '../adapters/knex.ts'
 import { createLogger } from '../adapters/log.ts'
 import { startEmbedded } from '../adapters/postgres.ts'
 import { createApp } from '../server/app.ts'
 import { readConfig } from '../server/config.ts'
 import { createDeps, type Deps } from '../server/deps.ts'
+import { seal } from '../server/domain/audit/seal.ts'
 import { newId, ROLE } from '../server/domain/ids.ts'
 import { rotateDue } from '../server/domain/key-rotation.ts'
 import { makeKeys, storeKeys } from '../server/domain/keys.ts'
@@ -98,18 +100,32 @@ async function measure(url: string, deps: Deps, known: number): Promise<void> {
   row('sign-in', await timed(some, (i) => signIn(picked[i]!)))
   row('discovery, warm', await timed(some, (i) => call(`${picked[i]}/.well-known/openid-configuration`)))
   await walk(call, known, row)
-  row('clean-up', await timed(3, () => purge(db)))
+  row('clean-up that finds nothing', await timed(3, () => purge(db)))
+  await everybody(deps, row)
   row('rotation that finds nothing due', await timed(3, () => rotateDue(deps.out, db)))
+}
+
+/** Something happens in every tenant within one minute; later it is older than all tenants keep it. */
+async function everybody({ out }: Deps, row: (what: string, value: string) => void) {
+  const db = connect(postgres.url, { max: 1, patience: 60_000 })
+  const longAgo = new Date(Date.now() - 3900 * 86_400_000)
+  await seal(out, db, longAgo)
+  await db.raw(`insert into events (tenant_id, id, type) select id, gen_random_uuid(), 'bench' from tenants`)
+  row('sealing an event of each, with heads', await timed(1, () => seal(out, db, longAgo)))
+  row('clean-up of an event of each', await timed(1, () => purge(db)))
+  await db.destroy()
 }
 
 /** Every tenant once: what the caches cost, and that they have bounds. */
 async function walk(call: (path: string) => Promise<any>, known: number, row: (what: string, value: string) => void) {
   globalThis.gc?.()
-  const before = process.memoryUsage().rss
+  const before = process.memoryUsage()
   for (let i = 0; i < known; i += 20)
     await Promise.all(Array.from({ length: Math.min(20, known - i) }, (_, j) => call(`/t/${slugOf(i + j)}/oauth/jwks`)))
   globalThis.gc?.()
-  row('memory after all were asked once', `+${Math.round((process.memoryUsage().rss - before) / 2 ** 20)} MiB`)
+  const now = process.memoryUsage()
+  const more = (key: 'rss' | 'heapUsed') => `+${Math.round((now[key] - before[key]) / 2 ** 20)} MiB`
+  row('memory after all were asked once', `${more('rss')}, heap ${more('heapUsed')}`)
 }
 
 const dataDir = mkdtempSync(join(tmpdir(), 'bench-tenants-'))

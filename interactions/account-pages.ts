@@ -10,6 +10,7 @@ import * as passwords from '../server/domain/passwords.ts'
 import * as secrets from '../server/domain/secrets.ts'
 import { type Failure, fail } from '../server/kernel/errors.ts'
 import { isEmail } from '../server/kernel/validate.ts'
+import { byAddress, byLink } from './coming-from.ts'
 import { type Form, fieldErrors, type PageHandler, passwordRules, readForm, seeOther, spend } from './page.ts'
 import { render } from './render.ts'
 import { mailboxLink } from './step.ts'
@@ -31,17 +32,19 @@ const home = (ctx: Context) => `${ctx.tenant.mountPath}/`
 /** Opening a link changes nothing: mail scanners open links. The button does. */
 export const showVerifyEmail: PageHandler = async (koa, ctx) => {
   const token = tokenOf(koa)
-  if (!(await secrets.peek(ctx.out.db, ctx.tenant.id, 'verify_email', token))) throw fail('INVALID_TOKEN', 'dead link')
+  if (!(await byLink(koa, ctx, 'verify_email', token))) throw fail('INVALID_TOKEN', 'dead link')
   render(koa, 'verify-email', { post: `${ctx.tenant.mountPath}/verify-email`, token })
 }
 export const verifyEmail: PageHandler = async (koa, ctx) => {
   const form = await readForm(koa)
+  await byLink(koa, ctx, 'verify_email', form.token ?? '')
   const user = await transact(ctx, (inner) => accounts.verifyEmail(inner, form.token ?? ''))
   render(koa, 'verify-email-done', { email: user.email })
 }
 
 /** Another confirmation link. The same answer whether there is such an account, waiting or not. */
 export const resendVerification: PageHandler = async (koa, ctx) => {
+  await byAddress(koa, ctx)
   const form = await readForm(koa)
   if (!isEmail(form.email ?? '')) throw fail('VALIDATION_ERROR', 'This is not an e-mail address')
   await spend(ctx, { name: 'verification', count: 5, seconds: 3600 })
@@ -65,8 +68,12 @@ const forgotPage = (koa: KoaContext, ctx: Context, more: { form?: Form; errors?:
     ...more,
   })
 }
-export const showForgot: PageHandler = async (koa, ctx) => forgotPage(koa, ctx)
+export const showForgot: PageHandler = async (koa, ctx) => {
+  await byAddress(koa, ctx)
+  forgotPage(koa, ctx)
+}
 export const forgot: PageHandler = async (koa, ctx) => {
+  await byAddress(koa, ctx)
   const form = await readForm(koa)
   if (!isEmail(form.email ?? ''))
     return forgotPage(koa, ctx, { form, errors: { email: 'field.error.email' }, status: 400 })
@@ -95,13 +102,13 @@ const resetPage = (koa: KoaContext, ctx: Context, token: string, more: { errors?
 }
 export const showReset: PageHandler = async (koa, ctx) => {
   const token = tokenOf(koa)
-  if (!(await secrets.peek(ctx.out.db, ctx.tenant.id, 'reset_password', token)))
-    throw fail('INVALID_TOKEN', 'dead link')
+  if (!(await byLink(koa, ctx, 'reset_password', token))) throw fail('INVALID_TOKEN', 'dead link')
   resetPage(koa, ctx, token)
 }
 export const reset: PageHandler = async (koa, ctx) => {
   const form = await readForm(koa)
   const token = form.token ?? ''
+  await byLink(koa, ctx, 'reset_password', token)
   if (!form.new_password)
     return resetPage(koa, ctx, token, { errors: { new_password: 'field.error.required' }, status: 400 })
   try {

@@ -9,6 +9,7 @@ import { isEmail } from '../server/kernel/validate.ts'
 import type { Providers } from '../server/oidc/providers.ts'
 import { openHere } from './browser-session.ts'
 import { carry } from './carried.ts'
+import { byLink } from './coming-from.ts'
 import { fieldErrors, type PageHandler, readForm, seeOther, spend } from './page.ts'
 import { prove } from './prove.ts'
 import { render } from './render.ts'
@@ -77,7 +78,7 @@ const tokenOf = (value: unknown): string => {
 /** Where the mailed link leads: to the sign-in that waits for it, whose cookie only that address is sent. */
 export const open: PageHandler = async (koa, ctx) => {
   const token = tokenOf(koa.query.token)
-  const found = await secrets.look(ctx.out.db, ctx.tenant.id, 'magic_link', token)
+  const found = await byLink(koa, ctx, 'magic_link', token)
   if (!found) throw fail('INVALID_TOKEN', 'dead link')
   const { interactionId, email } = found.data
   const base = ctx.tenant.mountPath
@@ -122,6 +123,7 @@ export const take =
   async (koa, ctx) => {
     const token = tokenOf((await readForm(koa)).token)
     await spend(ctx, { name: 'magic-link-verify', count: 30, seconds: 900 })
+    await byLink(koa, ctx, 'magic_link', token)
     const outcome = await transact(ctx, async (inner) => {
       const settled = await settle(inner, await magicLinks.take(inner, { token }))
       if (settled.kind === 'done') await openHere(koa, inner, providers, settled.proof)

@@ -6,6 +6,7 @@ import type { Wording } from '../adapters/i18n.ts'
 import { openContext, toFailure } from '../server/api/pipeline.ts'
 import { faceOf } from '../server/domain/branding.ts'
 import { networkOf } from '../server/domain/callers.ts'
+import { faceAt, wordingAt } from '../server/domain/clients/face.ts'
 import type { Context, OidcPort, Outside } from '../server/domain/context.ts'
 import type { ClientRecord, Tenant } from '../server/domain/directory.ts'
 import type { Pending } from '../server/domain/events.ts'
@@ -42,31 +43,16 @@ export function preparePage(koa: KoaContext, out: Outside, tenant: Tenant): Page
   return page
 }
 
-/** The face of the app that people come from, over the tenant's. */
-export function dress(page: Page, client: ClientRecord): void {
-  const { branding } = client
-  const { logo_uri: logoUri, primary_color: primaryColor, texts } = branding
-  page.branding = { ...page.branding, ...(logoUri && { logoUri }), ...(primaryColor && { primaryColor }) }
+/** The face and the words of the app that people come from, over the tenant's; in mails that `ctx` causes as well. */
+export function dress(page: Page, client: ClientRecord, ctx?: Context): void {
+  const { texts } = client.branding
+  page.branding = faceAt(page.branding, client)
   if (texts) page.texts = texts
-  page.wording = wordingOf(client, page.wording ?? noWording)
+  page.wording = wordingAt(page.wording ?? noWording, client)
+  if (ctx) ctx.cameFrom = client.clientId
 }
 
 const noWording: Wording = new Map()
-/** By client, whose record is another object after a change, and by the tenant's words below. */
-const wordings = new WeakMap<ClientRecord, WeakMap<Wording, Wording>>()
-
-function wordingOf(client: ClientRecord, tenants: Wording): Wording {
-  const own = Object.entries(client.branding.texts ?? {}).filter(([, { messages }]) => messages)
-  if (own.length === 0) return tenants
-  const made = wordings.get(client) ?? new WeakMap<Wording, Wording>()
-  wordings.set(client, made)
-  const known = made.get(tenants)
-  if (known) return known
-  const words = new Map(tenants)
-  for (const [locale, { messages }] of own) words.set(locale, { ...words.get(locale), ...messages })
-  made.set(tenants, words)
-  return words
-}
 
 let derived: KeyObject | undefined
 const csrfKey = (sealing: Outside['sealing']) => {

@@ -53,7 +53,7 @@ export const step =
       const client = await (provider as any).Client.find(interaction.params.client_id)
       if (!client) throw fail('NOT_FOUND', 'The app is gone')
       koa.state.page.uiLocales = interaction.params.ui_locales
-      dress(koa.state.page, client.record)
+      dress(koa.state.page, client.record, ctx)
       await handle({
         koa,
         ctx,

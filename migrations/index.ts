@@ -17,6 +17,7 @@ import * as idempotency from './0014_idempotency.ts'
 import * as requiredActions from './0015_required_actions.ts'
 import * as invitationPlaces from './0016_invitation_places.ts'
 import * as webhookOrganizations from './0017_webhook_organizations.ts'
+import * as organizationRoles from './0018_roles_of_organizations.ts'
 import * as lists from './0020_lists.ts'
 import * as organizationSupport from './0022_organization_support.ts'
 import * as listsFromIndexes from './0023_lists.ts'
@@ -39,6 +40,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0015_required_actions': requiredActions,
   '0016_invitation_places': invitationPlaces,
   '0017_webhook_organizations': webhookOrganizations,
+  '0018_roles_of_organizations': organizationRoles,
   '0020_lists': lists,
   '0022_organization_support': organizationSupport,
   '0023_lists': listsFromIndexes,

@@ -24,15 +24,11 @@ export const create = operation({
   output: Invitation,
   prepare: (ctx, input) => invitations.prepare(ctx, input.email),
   run: async (ctx, input) =>
-    view(ctx, await inside.create(ctx, { organizationId: input.orgId, email: input.email, role: input.roleId })),
+    view(await inside.create(ctx, { organizationId: input.orgId, email: input.email, role: input.roleId })),
 })
 
 const pending = (ctx: Context, where: inside.Inside, input: { limit?: number; offset?: number }) =>
-  paged(
-    input,
-    (window) => inside.pending(ctx, where, window),
-    (row) => view(ctx, row),
-  )
+  paged(input, (window) => inside.pending(ctx, where, window), view)
 
 export const list = operation({
   id: 'organizations.invitations',
@@ -74,7 +70,7 @@ export const createInWorkspace = operation({
   example: { email: 'new.colleague@example.com', role: 'member' },
   output: Invitation,
   prepare: (ctx, input) => invitations.prepare(ctx, input.email),
-  run: async (ctx, { id, ...input }) => view(ctx, await inside.createInWorkspace(ctx, { ...input, workspaceId: id })),
+  run: async (ctx, { id, ...input }) => view(await inside.createInWorkspace(ctx, { ...input, workspaceId: id })),
 })
 
 export const listInWorkspace = operation({

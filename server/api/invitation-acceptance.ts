@@ -19,7 +19,7 @@ import {
   text,
   uuid,
 } from '../kernel/schema.ts'
-import { Invitation, rolesOf, tag, view } from './invitations.ts'
+import { Invitation, tag, view } from './invitations.ts'
 import { ActionsRequired, answerLogin, LoginResult, MfaRequired } from './login-answer.ts'
 import { Password, paged, pageInput, personNames } from './shapes.ts'
 
@@ -49,7 +49,7 @@ async function look(ctx: Context, secret: string) {
     email: row.email,
     tenant: ctx.tenant.name,
     ...where,
-    roles: rolesOf(ctx, row.role_ids).map(({ name }) => name),
+    roles: row.roles.map(({ name }) => name),
     invitedBy: invitedBy ?? null,
     expiresAt: row.expires_at,
     signInRequired: mustSignIn,
@@ -90,11 +90,11 @@ const Accepted = resource('AcceptedInvitation', {
 })
 
 async function accepted(ctx: Context, { row, where }: accepting.Accepted, userId = ctx.actor!.userId!) {
-  const membership = where.organization && (await memberships.find(ctx, where.organization.id, userId))
+  const membership = where.organization && (await memberships.holding(ctx, where.organization.id, userId))
   return {
-    invitation: view(ctx, row),
+    invitation: view(row),
     ...where,
-    membership: membership ? { role: ctx.tenant.roles.get(membership.role_id)?.name ?? membership.role_id } : null,
+    membership: membership ? { role: membership.role } : null,
   }
 }
 
@@ -150,12 +150,7 @@ export const received = operation({
   effect: 'read',
   input: object(pageInput),
   output: page(Invitation),
-  run: (ctx, input) =>
-    paged(
-      input,
-      (window) => accepting.received(ctx, window),
-      (row) => view(ctx, row),
-    ),
+  run: (ctx, input) => paged(input, (window) => accepting.received(ctx, window), view),
 })
 
 const joining = {

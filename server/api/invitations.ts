@@ -1,5 +1,5 @@
 /** Inviting people to the tenant, and what has become of all invitations. */
-import { type Context, operation } from '../domain/context.ts'
+import { operation } from '../domain/context.ts'
 import * as invitations from '../domain/invitations.ts'
 import { versionBy } from '../domain/versions.ts'
 import { WORKSPACE_ROLES } from '../domain/workspaces.ts'
@@ -39,19 +39,13 @@ export const Invitation = resource('Invitation', {
   revokedAt: nullable(instant()),
 })
 
-export const rolesOf = (ctx: Context, ids: string[]) =>
-  ids.flatMap((id) => {
-    const role = ctx.tenant.roles.get(id)
-    return role ? [{ id, name: role.name }] : []
-  })
-
-export const view = (ctx: Context, row: invitations.InvitationRow) => ({
+export const view = (row: invitations.InvitationRow) => ({
   id: row.id,
   email: row.email,
   status: row.status,
   organizationId: row.organization_id,
   workspaceId: row.workspace_id,
-  roles: rolesOf(ctx, row.role_ids),
+  roles: row.roles,
   workspaceRole: row.workspace_role,
   userId: row.user_id,
   invitedBy: row.invited_by,
@@ -72,12 +66,7 @@ export const list = operation({
   effect: 'read',
   input: object({ ...pageInput, status: optional(oneOf(invitations.STATUSES)) }),
   output: page(Invitation),
-  run: (ctx, input) =>
-    paged(
-      input,
-      (window) => invitations.list(ctx, input.status, window),
-      (row) => view(ctx, row),
-    ),
+  run: (ctx, input) => paged(input, (window) => invitations.list(ctx, input.status, window), view),
 })
 
 export const create = operation({
@@ -96,10 +85,10 @@ export const create = operation({
   example: { email: 'new.colleague@example.com' },
   output: Invitation,
   prepare: (ctx, input) => invitations.prepare(ctx, input.email),
-  run: async (ctx, input) => view(ctx, await invitations.create(ctx, input)),
+  run: async (ctx, input) => view(await invitations.create(ctx, input)),
 })
 
-const version = versionBy('invitation', ['id'], async (ctx, { id }) => view(ctx, await invitations.get(ctx, id)))
+const version = versionBy('invitation', ['id'], async (ctx, { id }) => view(await invitations.get(ctx, id)))
 
 export const get = operation({
   id: 'invitations.get',
@@ -111,7 +100,7 @@ export const get = operation({
   input: object({ id: uuid() }),
   output: Invitation,
   version,
-  run: async (ctx, input) => view(ctx, await invitations.get(ctx, input.id)),
+  run: async (ctx, input) => view(await invitations.get(ctx, input.id)),
 })
 
 export const revoke = operation({
@@ -142,5 +131,5 @@ export const resend = operation({
   input: object({ id: uuid() }),
   output: Invitation,
   prepare: async (ctx, input) => invitations.prepare(ctx, (await invitations.get(ctx, input.id)).email),
-  run: async (ctx, input) => view(ctx, await invitations.resend(ctx, input.id)),
+  run: async (ctx, input) => view(await invitations.resend(ctx, input.id)),
 })

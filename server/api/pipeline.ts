@@ -10,9 +10,11 @@ import type { Tenant } from '../domain/directory.ts'
 import { type Pending, writeEvents, writeJobs } from '../domain/events.ts'
 import * as idempotency from '../domain/idempotency.ts'
 import { DEFAULT_TENANT } from '../domain/ids.ts'
+import * as organizations from '../domain/organizations.ts'
 import { tooWeak } from '../domain/recent.ts'
 import { registrationTokenOf } from '../domain/registration/tokens.ts'
 import * as tokenCookies from '../domain/token-cookies.ts'
+import * as workspaces from '../domain/workspaces.ts'
 import type { Kernel } from '../kernel/bind.ts'
 import { Failure, fail } from '../kernel/errors.ts'
 import type { Auth } from '../kernel/operation.ts'
@@ -120,8 +122,8 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     },
     async recall(ctx, use) {
       const kept = ctx.actor ? await idempotency.recall(ctx, use) : undefined
-      // They were asked inside the organization when it was made; nothing is done now.
-      if (kept && ctx.inside) ctx.inside.entered = true
+      // What they held inside an organization when it was made may be lost by now.
+      if (kept) await enterAgain(ctx, kept.place)
       return kept
     },
     remember: async (ctx, use, kept) => {
@@ -130,6 +132,14 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     reply: (ctx) => ctx.reply,
     failure: (error, koa) => toFailure(out, error, koa),
   }
+}
+
+async function enterAgain(ctx: Context, place: Context['place']): Promise<void> {
+  if (place)
+    await ('workspaceId' in place
+      ? workspaces.enter(ctx, place.workspaceId)
+      : organizations.enter(ctx, place.organizationId))
+  else if (ctx.inside) throw fail('ACCESS_DENIED', `This needs ${ctx.inside.permission} in the organization`)
 }
 
 const realms = new WeakMap<Context, Tenant>()

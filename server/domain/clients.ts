@@ -27,7 +27,7 @@ import type { ClientBranding } from './directory.ts'
 import { newId } from './ids.ts'
 import { type Page, readPage, type Window } from './pages.ts'
 import { isUuid, like } from './permissions.ts'
-import { assertPageTexts } from './wording.ts'
+import { assertAppTexts } from './wording.ts'
 
 export type { ClientMetadata, ClientView } from './clients/rows.ts'
 
@@ -101,7 +101,7 @@ function ours(ctx: Context, policy: ClientPolicy, row = { login_policy: {}, bran
   if (policy.lifetimes) checkLifetimes(ctx, lifetimes)
   const texts = policy.branding?.texts as ClientBranding['texts'] | null
   for (const [locale, { messages }] of Object.entries(texts ?? {}))
-    assertPageTexts(`branding.texts.${locale}`, messages ?? {})
+    assertAppTexts(`branding.texts.${locale}`, messages ?? {})
   return {
     login_policy: JSON.stringify(merged(row.login_policy, policy.loginPolicy)),
     branding: JSON.stringify(merged(row.branding, policy.branding)),

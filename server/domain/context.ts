@@ -105,6 +105,8 @@ export interface Context {
   tenant: Tenant
   actor: Actor | null
   request: RequestInfo
+  /** client_id of the app whose sign-in this is part of, for the looks of what it leads to: mails look like that app. */
+  cameFrom?: string
   /** The open transaction inside run(), the pool inside prepare(). */
   db: Db
   oidc: OidcPort
@@ -112,6 +114,8 @@ export interface Context {
   reply: { cookies: string[]; redirect?: string; accepted?: boolean }
   /** What this operation asks for inside an organization, and whether that was looked at: it must be, before it commits. */
   inside?: { permission: string; entered: boolean }
+  /** What was entered last, or made: an answer that is brought again later asks there again. */
+  place?: { organizationId: string } | { workspaceId: string }
   /** One append-only fact, committed with the transaction. */
   event(type: string, fields?: EventFields): void
   /** Enqueues a job, committed with the transaction. Runs at once unless `runAt` says when. */

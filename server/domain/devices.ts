@@ -11,6 +11,7 @@ import { fail } from '../kernel/errors.ts'
 import { networkOf } from './callers.ts'
 import type { Context, Outside, RequestInfo } from './context.ts'
 import type { Tenant } from './directory.ts'
+import { looksOf } from './events.ts'
 import { newId } from './ids.ts'
 import type { Part, Person } from './proofs.ts'
 
@@ -80,6 +81,7 @@ export function recognise(ctx: Context, user: Pick<Person, 'id'>, clientId?: str
     device: label,
     ...(country && { country }),
     ...(city && { city }),
+    ...looksOf(ctx),
   }
   return [
     {

@@ -16,7 +16,7 @@ import type { Settings } from './settings.ts'
 export interface Role {
   id: string
   name: string
-  scope: 'tenant' | 'client' | 'organization'
+  scope: 'tenant' | 'client'
   ownerId: string
   /** Effective: of the role and of all its parts. */
   permissions: string[]
@@ -78,6 +78,7 @@ export interface Tenant {
   keys: SigningKey[]
   /** When one of the keys begins or ceases to sign or to be published (ms by this process's clock); Infinity for never. */
   keysUntil: number
+  /** Those for organizations are read when somebody asks inside one: there may be some for each of thousands. */
   roles: Map<string, Role>
   resources: Map<string, Resource>
   /** False where certainly nobody listens to its events. */
@@ -200,8 +201,9 @@ export function createDirectory(options: {
     try {
       next.on('error', () => {})
       next.on('notification', ({ payload }) => {
-        const change = JSON.parse(payload ?? '{}') as { tenant: string; client?: string }
-        directory.drop(change.tenant, change.client)
+        const change = JSON.parse(payload ?? '{}') as { tenant: string; client?: string; of?: 'organizations' }
+        // Roles for organizations are not kept; that is said to processes of the version before.
+        if (!change.of) directory.drop(change.tenant, change.client)
       })
       next.once('end', () => {
         connection = undefined

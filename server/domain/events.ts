@@ -54,9 +54,31 @@ export const insertEvent = (db: Db, tenantId: string, event: Omit<EventRow, 'id'
   // What is known of the tenant there may be old; the statement finds out whether anybody listens.
   insertEvents(db, { id: tenantId, hasWebhooks: true }, [{ id: newId(), ...event }])
 
+/** One event of each of many tenants, by one statement. */
+export async function insertOfMany(
+  db: Db,
+  type: string,
+  rows: { tenantId: string; data: Record<string, unknown> }[],
+): Promise<void> {
+  await db.raw(
+    `with e as (
+       insert into events (tenant_id, id, type, data)
+         select r."tenantId", r.id, :type, r.data from jsonb_to_recordset(:rows::jsonb) as r ("tenantId" uuid, id uuid, data jsonb)
+         ${RETURNING_EVENT})
+     ${queueDeliveries(['e'])}`,
+    { type, rows: JSON.stringify(rows.map((row) => ({ ...row, id: newId() }))) },
+  )
+}
+
+/** What a mail is told of the app that people come from. */
+export const looksOf = ({ cameFrom }: Pick<Context, 'cameFrom'>) => cameFrom !== undefined && { clientId: cameFrom }
+
 export async function writeJobs(ctx: Context & Pending): Promise<void> {
   await addJobs(
     ctx.db,
-    ctx.jobs.splice(0).map((job) => ({ ...job, payload: { tenantId: ctx.tenant.id, ...job.payload } })),
+    ctx.jobs.splice(0).map((job) => ({
+      ...job,
+      payload: { tenantId: ctx.tenant.id, ...(job.task === 'mail' && looksOf(ctx)), ...job.payload },
+    })),
   )
 }

@@ -11,7 +11,7 @@ import type { Context } from './context.ts'
  * The answer given before, if any. Until the transaction ends nobody else gets past here with the same key. CONFLICT while
  * somebody is there, IDEMPOTENCY_KEY_REUSED when the key came with another request.
  */
-export async function recall(ctx: Context, use: Use): Promise<Kept | undefined> {
+export async function recall(ctx: Context, use: Use): Promise<(Kept & Pick<Context, 'place'>) | undefined> {
   const hash = hashOf(ctx, use)
   // In a statement of its own: the next one must see what the last holder committed.
   const { rows } = await ctx.db.raw('select pg_try_advisory_xact_lock(?::bigint) as mine', [
@@ -32,7 +32,7 @@ export async function recall(ctx: Context, use: Use): Promise<Kept | undefined> 
 
 export async function remember(ctx: Context, use: Use, kept: Kept): Promise<void> {
   const hash = hashOf(ctx, use)
-  const answer = ctx.out.sealing.seal(JSON.stringify(kept), place(ctx, hash))
+  const answer = ctx.out.sealing.seal(JSON.stringify({ ...kept, place: ctx.place }), place(ctx, hash))
   await ctx
     .db('idempotency_keys')
     .insert({ tenant_id: ctx.tenant.id, hash, fingerprint: use.fingerprint, answer })

@@ -29,12 +29,16 @@ export interface InvitationRow extends places.Offering {
   revoked_at: Date | null
   /** By the database's clock. */
   status: Status
+  /** Those of role_ids that are still there. */
+  roles: { id: string; name: string }[]
 }
 
 const STATUS = `case when accepted_at is not null then 'accepted' when revoked_at is not null then 'revoked'
   when expires_at <= now() then 'expired' else 'pending' end`
 const COLUMNS = `id, organization_id, workspace_id, workspace_role, email, email_key, user_id, role_ids, invited_by, sends, created_at,
-  sent_at, expires_at, accepted_at, accepted_by, revoked_at, ${STATUS} as status`
+  sent_at, expires_at, accepted_at, accepted_by, revoked_at, ${STATUS} as status,
+  array(select jsonb_build_object('id', r.id, 'name', r.name) from unnest(role_ids) with ordinality offered (id, at)
+    join roles r on r.tenant_id = invitations.tenant_id and r.id = offered.id order by at) as roles`
 
 export const columns = (ctx: Pick<Context, 'db'>) => ctx.db.raw(COLUMNS)
 export const all = (ctx: Pick<Context, 'db' | 'tenant'>) => ctx.db('invitations').where({ tenant_id: ctx.tenant.id })
@@ -141,16 +145,16 @@ async function issue(ctx: Context, values: Values[], replaced: InvitationRow[] =
     .returning(columns(ctx))
   const replaces = replaced.map(({ id }) => id)
   for (const row of rows) {
-    ctx.event('invitation.created', about(ctx, row, { replaces }))
+    ctx.event('invitation.created', about(row, { replaces }))
     mail(ctx, row)
   }
   return rows
 }
 
 /** What events say of an invitation. */
-export function about(ctx: Context, row: InvitationRow, more: Record<string, unknown> = {}) {
+export function about(row: InvitationRow, more: Record<string, unknown> = {}) {
   const { id, email, role_ids, organization_id: organization, workspace_id: workspace } = row
-  const roles = role_ids.map((role) => ctx.tenant.roles.get(role)?.name ?? role)
+  const roles = role_ids.map((role) => row.roles.find(({ id }) => id === role)?.name ?? role)
   const data = { id, email: masked(email), roles, organization, workspace, ...more }
   const isTelling = (value: unknown) => value !== null && !(Array.isArray(value) && value.length === 0)
   return {
@@ -204,7 +208,7 @@ async function changeable(ctx: Context, id: string): Promise<InvitationRow> {
 export async function revoke(ctx: Context, id: string): Promise<void> {
   await changeable(ctx, id)
   const [row] = await end(ctx, open(ctx).where({ id }))
-  if (row) return ctx.event('invitation.revoked', about(ctx, row))
+  if (row) return ctx.event('invitation.revoked', about(row))
   if (await all(ctx).where({ id }).whereNotNull('accepted_at').first('id'))
     throw fail('CONFLICT', 'This invitation was accepted already')
 }
@@ -227,7 +231,7 @@ export async function resend(ctx: Context, id: string): Promise<InvitationRow> {
     })
     .returning(columns(ctx))
   if (!row) throw fail('CONFLICT', 'This invitation was accepted or revoked already. Make a new one')
-  ctx.event('invitation.resent', about(ctx, row))
+  ctx.event('invitation.resent', about(row))
   mail(ctx, row)
   return row
 }

@@ -12,6 +12,7 @@ import type { LimitState } from '../kernel/operation.ts'
 import { assertMaySignIn } from './attempts.ts'
 import { networkOf } from './callers.ts'
 import type { Context } from './context.ts'
+import { looksOf } from './events.ts'
 import { PERSON_EXTRAS, type Person, type Proof } from './proofs.ts'
 import { emailKey } from './users.ts'
 
@@ -166,7 +167,7 @@ function refuseOver({ ok, retryAfter }: LimitState): void {
 
 /** This very failure closed the account to strangers for a while: its owner is told, once. Unknown accounts cost the same. */
 async function tellLocked(ctx: Context, userId: string | undefined, seconds: number): Promise<void> {
-  const mail = { template: 'locked', userId, seconds, locales: ctx.request.locales }
+  const mail = { template: 'locked', userId, seconds, locales: ctx.request.locales, ...looksOf(ctx) }
   const payload = { tenantId: ctx.tenant.id, ...(userId && mail) }
   await addJobs(ctx.out.db, [{ task: userId ? 'mail' : 'nothing', payload }])
 }

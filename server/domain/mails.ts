@@ -2,6 +2,7 @@
 import type { Mailer } from '../../adapters/mail.ts'
 import { type MailName, renderMail } from '../../adapters/templates.ts'
 import { faceOf } from './branding.ts'
+import { faceAt, wordingAt } from './clients/face.ts'
 import * as handover from './clients/handover.ts'
 import type { Outside, UserRow } from './context.ts'
 import type { Tenant } from './directory.ts'
@@ -19,6 +20,8 @@ export interface MailJob {
   /** Where there is no user, or another address than the user's. */
   email?: string
   locales: string[]
+  /** client_id of the app whose sign-in caused it: the mail, and the page that its link opens, look and speak like that app. */
+  clientId?: string
   ip?: string
   /** new-sign-in: the device in our words, and where it is: country (ISO 3166-1 alpha-2) and city. */
   device?: string
@@ -71,13 +74,18 @@ export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<
   // What it would be about is over.
   if (!content) return
   const locale = user?.locale ?? job.locales[0] ?? 'en'
-  const branding = faceOf(tenant, new URL(tenant.issuer).origin)
-  const mail = renderMail(job.template, locale, { branding, email: to, ...content }, tenant.wording)
+  const face = faceOf(tenant, new URL(tenant.issuer).origin)
+  const client = job.clientId === undefined ? undefined : await out.directory.client(tenant.id, job.clientId)
+  const branding = client ? faceAt(face, client) : face
+  const wording = client ? wordingAt(tenant.wording, client) : tenant.wording
+  const mail = renderMail(job.template, locale, { branding, email: to, ...content }, wording)
   await mailer.send({ tenantId: tenant.id, to, ...mail })
 }
 
 async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string, user: UserRow | undefined) {
   const { settings, issuer } = tenant
+  const from = job.clientId === undefined ? {} : { clientId: job.clientId }
+  const forgot = `${issuer}/forgot-password${job.clientId === undefined ? '' : `?client_id=${encodeURIComponent(job.clientId)}`}`
   const mint = (
     purpose: secrets.Purpose,
     lifetime: number,
@@ -85,7 +93,14 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
     keepEarlier = false,
   ) =>
     out.db.transaction((trx) =>
-      secrets.create(trx, { tenantId: tenant.id, purpose, userId: user!.id, data: { ...data }, lifetime, keepEarlier }),
+      secrets.create(trx, {
+        tenantId: tenant.id,
+        purpose,
+        userId: user!.id,
+        data: { ...data, ...from },
+        lifetime,
+        keepEarlier,
+      }),
     )
   switch (job.template) {
     case 'verify-email':
@@ -118,7 +133,7 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
           purpose: 'magic_link',
           address: users.emailKey(to),
           ...(user && { userId: user.id }),
-          data: { email: to, interactionId: job.interactionId, mayRegister: job.mayRegister },
+          data: { email: to, interactionId: job.interactionId, mayRegister: job.mayRegister, ...from },
           lifetime: MAGIC_LINK_LIFETIME,
         }),
       )
@@ -126,7 +141,7 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
     }
     case 'mfa-code': {
       const code = await mintCode(out.db, tenant.id, { attemptId: job.attemptId!, number: job.number! })
-      return code ? { link: `${issuer}/forgot-password`, code, expires: CODE_LIFETIME } : undefined
+      return code ? { link: forgot, code, expires: CODE_LIFETIME } : undefined
     }
     case 'email-change': {
       const data = { from: job.from, to }
@@ -155,16 +170,16 @@ async function contentOf(out: Outside, tenant: Tenant, job: MailJob, to: string,
     case 'account-deleted':
       return { link: `${issuer}/`, at: new Date(), ...(job.ip && { ip: job.ip }) }
     case 'account-exists':
-      return { link: `${issuer}/`, forgotLink: `${issuer}/forgot-password` }
+      return { link: `${issuer}/`, forgotLink: forgot }
     case 'impersonated':
       return { link: `${issuer}/account/sessions`, at: job.at ? new Date(job.at) : new Date() }
     case 'webhook-disabled':
       return { link: `${issuer}/docs`, at: new Date(), host: job.host!, why: job.why! }
     case 'locked':
-      return { link: `${issuer}/forgot-password`, expires: job.seconds ?? 3600 }
+      return { link: forgot, expires: job.seconds ?? 3600 }
     default:
       return {
-        link: `${issuer}/forgot-password`,
+        link: forgot,
         at: job.at ? new Date(job.at) : new Date(),
         ...(job.ip && { ip: placed(job.ip, [job.city, job.country]) }),
         ...(job.device && { device: job.device }),

@@ -56,7 +56,7 @@ export async function purge(db: Knex, batch = BATCH): Promise<Record<string, num
   }
   await forgetPrivateKeys(db)
   gone.webhooks_waiting = await giveUp(db, batch)
-  gone.audit_heads = await thinHeads(db)
+  gone.audit_heads = await thinHeads(db, batch)
   gone.events = await purgeEvents(db, batch)
   gone.users = await erase(db)
   return gone

@@ -4,12 +4,12 @@ import { permissionsOf } from './authority.ts'
 import type { Context } from './context.ts'
 import { NIL, ROLE } from './ids.ts'
 import { assertWithin } from './memberships/giving.ts'
-import { assertOwned, type MembershipRow, of } from './memberships/rows.ts'
+import { assertOwned, type MembershipRow, of, roleName } from './memberships/rows.ts'
 import * as organizations from './organizations.ts'
 import * as roles from './roles.ts'
 
 export { add, addMany, OUTCOMES, type Outcome, takeTurns } from './memberships/adding.ts'
-export { allowedBy, find, type MembershipRow, of } from './memberships/rows.ts'
+export { find, holding, type MembershipRow, of } from './memberships/rows.ts'
 
 /** A role that members of the organization may hold, by id or name; its own before that of all. VALIDATION_ERROR. */
 export async function roleFor(ctx: Context, organizationId: string, key: string): Promise<roles.RoleRow> {
@@ -64,11 +64,14 @@ export async function changeRole(ctx: Context, id: string, roleKey: string): Pro
   await assertMayGive(ctx, row.organization_id, row.role_id)
   await assertMayGive(ctx, row.organization_id, role.id)
   if (role.id === row.role_id) return row
-  const [updated] = await of(ctx).where({ id }).update({ role_id: role.id, updated_at: ctx.db.fn.now() }).returning('*')
+  const [{ role: before, ...updated }] = await of(ctx)
+    .where({ id })
+    .update({ role_id: role.id, updated_at: ctx.db.fn.now() })
+    .returning(['*', roleName(ctx, row.role_id)])
   if (row.role_id === ROLE.owner) await assertOwned(ctx, row.organization_id)
   ctx.event('membership.updated', {
     userId: row.user_id,
-    data: { organization: row.organization_id, role: role.name, before: ctx.tenant.roles.get(row.role_id)?.name },
+    data: { organization: row.organization_id, role: role.name, before },
   })
   return updated
 }

@@ -55,10 +55,10 @@ export async function byKey(ctx: Context, key: string): Promise<OrganizationRow>
 export async function permissionsIn(ctx: Context, id: string): Promise<Set<string> | undefined> {
   const { actor } = ctx
   if (!actor) return undefined
-  const mine = actor.userId ? await memberships.find(ctx, id, actor.userId) : undefined
+  const mine = actor.userId ? await memberships.holding(ctx, id, actor.userId) : undefined
   if (!mine && !actor.permissions.has('organizations:read') && !actor.permissions.has('organizations:write'))
     return undefined
-  return new Set([...(mine ? memberships.allowedToCaller(ctx, mine.role_id) : []), ...memberships.tenantWide(ctx)])
+  return new Set([...(mine ? memberships.allowedToCaller(ctx, mine.permissions) : []), ...memberships.tenantWide(ctx)])
 }
 
 /**
@@ -70,7 +70,7 @@ export async function enter(ctx: Context, id: string, lock = false): Promise<Org
   if (!seen) throw fail('NOT_FOUND', 'No such organization')
   const row = await byId(ctx, id, lock)
   // Whoever waited for the lock may have lost what they held.
-  memberships.assertInside(ctx, lock ? ((await permissionsIn(ctx, id)) ?? new Set()) : seen)
+  memberships.assertInside(ctx, lock ? ((await permissionsIn(ctx, id)) ?? new Set()) : seen, { organizationId: id })
   if (ctx.inside && row.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
     throw fail('ACCESS_DENIED', 'This organization is suspended')
   return row
@@ -166,6 +166,7 @@ export async function create(ctx: Context, input: NewOrganization, ownerId?: str
   const row = await insert(ctx, input, wanted, input.slug === undefined)
   ctx.event('organization.created', { data: { organization: row.id, slug: row.slug, name: row.name } })
   if (ownerId) await add(ctx, { organizationId: row.id, userId: ownerId, roleId: ROLE.owner })
+  ctx.place = { organizationId: row.id }
   return row
 }
 

@@ -88,10 +88,11 @@ export async function change(ctx: Context, locale: string, texts: Record<string,
   ctx.event('texts.changed', { data: { locale, keys: keys.sort() } })
 }
 
-/** Own words of one app for its pages. VALIDATION_ERROR. */
-export function assertPageTexts(field: string, texts: Record<string, string>): void {
+/** Own words of one app for its pages and mails. VALIDATION_ERROR. */
+export function assertAppTexts(field: string, texts: Record<string, string>): void {
   for (const [key, value] of Object.entries(texts)) {
-    if (!isText(key) || /^(mail|sms)\./.test(key)) throw fail('VALIDATION_ERROR', `${field}: no text of pages: ${key}`)
+    if (!isText(key) || key.startsWith('sms.'))
+      throw fail('VALIDATION_ERROR', `${field}: no text of pages or mails: ${key}`)
     const [wrong] = problem(key, value)
     if (wrong) throw fail('VALIDATION_ERROR', `${field}: ${key} ${wrong.message}`)
   }

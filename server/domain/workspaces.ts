@@ -56,7 +56,7 @@ export async function enter(ctx: Context, id: string): Promise<WorkspaceRow> {
   const sees = mine || held?.has('workspaces:manage') || ctx.actor?.permissions.has('organizations:read')
   if (!held || !sees) throw fail('NOT_FOUND', 'No such workspace')
   const organization = await organizations.byId(ctx, row.organization_id)
-  assertInside(ctx, mine?.role === 'admin' ? new Set([...held, 'workspaces:manage']) : held)
+  assertInside(ctx, mine?.role === 'admin' ? new Set([...held, 'workspaces:manage']) : held, { workspaceId: id })
   if (ctx.inside && organization.status === 'suspended' && !ctx.actor!.permissions.has('organizations:write'))
     throw fail('ACCESS_DENIED', 'This organization is suspended')
   return row

@@ -2,6 +2,7 @@
 
 import { expect } from 'chai'
 import { parse } from 'csv-parse/sync'
+import { restore } from '../../adapters/csv.ts'
 import { DEFAULT_TENANT, newId } from '../../server/domain/ids.ts'
 import { from } from '../support/address.ts'
 import { startApp, type TestApp } from '../support/app.ts'
@@ -27,9 +28,24 @@ const attacks = [
   'Ada\n=1+1',
   'Ada","=1+1',
   '"=1+1"',
+  'a;=1+1',
+  'a;=1+1;b',
+  'a\t=1+1\tb',
+  'a, =1+1',
+  'a;"=1+1";b',
+  'a;""=1+1',
+  'a;\u00a0+1',
+  "a;'=1+1",
+  'a|@SUM(1)',
+  ';-1',
+  'a\n=1+1;b',
+  'a\n"=1+1',
 ]
 /** As spreadsheets see a cell: what begins like this is computed. */
 const FORMULA = /^\s*[=+\-@＝＋－＠]/
+/** Cells of a program that takes the separator to be this one, and every quote for nothing. */
+const piecesOf = (body: string, separator: string) =>
+  body.split(/[\r\n]/).flatMap((line) => line.split(separator).map((piece) => piece.replace(/^[\s"]+/, '')))
 
 describe('files for spreadsheets', () => {
   let app: TestApp
@@ -67,7 +83,12 @@ describe('files for spreadsheets', () => {
       expect(records).to.have.length(attacks.length)
       const cells = records.flat()
       for (const cell of cells) expect(cell).to.not.match(FORMULA)
-      const known = cells.map((cell) => cell.replace(/^'/, ''))
+      for (const separator of [',', ';', '\t', '|'])
+        for (const piece of piecesOf(body, separator)) expect(piece, separator).to.not.match(FORMULA)
+      // LibreOffice takes several at once.
+      const together = parse(body, { delimiter: [',', ';', '\t'] }) as string[][]
+      expect(together.map((cells) => cells.length)).to.deep.equal([head, ...records].map((cells) => cells!.length))
+      const known = cells.map(restore)
       for (const attack of attacks) {
         // The apostrophe of our own is all that was added.
         const kept = known.includes(attack) || cells.includes(attack)

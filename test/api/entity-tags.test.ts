@@ -118,6 +118,20 @@ describe('entity tags', () => {
     })
   }
 
+  it('are of the thing, whatever address it is changed by', async () => {
+    const name = `things:${text()}`
+    const { id } = await go(side, 'POST', '/api/permissions', { name })
+    const read = async () => (await call('GET', `/api/permissions/${id}`)).headers.get('etag')!
+    for (let round = 0; round < 5; round += 1) {
+      const seen = await read()
+      const both = [id, id.toUpperCase(), name].map((key) =>
+        call('PUT', `/api/permissions/${key}`, { 'if-match': seen }, { description: text() }),
+      )
+      const statuses = (await Promise.all(both)).map(({ status }) => status).sort()
+      expect(statuses, 'one of three who read the same').to.deep.equal([200, 412, 412])
+    }
+  })
+
   it('do not tell that something exists to who may not see it', async () => {
     const { accessToken: token } = await someone(app)
     for (const { path, get } of things.filter(({ path }) => path.includes(':id') && maker(path))) {

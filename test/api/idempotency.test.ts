@@ -93,6 +93,39 @@ describe('an idempotency key', () => {
     expectProblem(refused, 403, 'ACCESS_DENIED')
   })
 
+  it('asks again inside the organization, where the caller may have lost what they held', async () => {
+    await app.db('rate_limits').delete()
+    const olga = await someone(app, undefined, { email: 'olga@example.com' })
+    await app.db('users').where({ id: olga.id }).update({ email_verified_at: new Date() })
+    const made: { path: string; body: object; key: string }[] = []
+    const make = async (path: string, body: object) => {
+      const key = randomUUID()
+      made.push({ path, body, key })
+      const answer = await post(path, body, key, olga.accessToken)
+      expect(answer.status, `${path} ${JSON.stringify(answer.body)}`).to.equal(201)
+      return answer.body.data.id as string
+    }
+    const id = await make('/api/organizations', { name: 'Acme' })
+    await make(`/api/organizations/${id}/roles`, { name: 'Helper' })
+    await make('/api/organization-memberships', { org_id: id, user_id: rita.id })
+    await make('/api/onboarding/invitations', { org_id: id, email: 'new@acme.example' })
+    const workspace = await make('/api/workspaces', { org_id: id, name: 'Team' })
+    await make(`/api/workspaces/${workspace}/members`, { user_id: rita.id })
+    await make(`/api/workspaces/${workspace}/invitations`, { email: 'newer@acme.example' })
+    const again = async () =>
+      Promise.all(made.map(async (one) => (await post(one.path, one.body, one.key, olga.accessToken)).status))
+    expect(await again()).to.deep.equal(made.map(() => 201))
+
+    const mine = () => app.db('memberships').where({ organization_id: id, user_id: olga.id })
+    await mine().update({ role_id: ROLE.member })
+    // She sees the organization, and is still admin of the team she made.
+    expect(await again()).to.deep.equal([201, 403, 403, 403, 403, 201, 201])
+    await app.db('workspace_members').where({ user_id: olga.id }).delete()
+    expect(await again()).to.deep.equal([201, 403, 403, 403, 403, 404, 404])
+    await mine().delete()
+    expect(await again()).to.deep.equal(made.map(() => 404))
+  })
+
   it('is not taken from who is nobody in particular, nor where nothing is made', async () => {
     const before = await kept()
     const body = { email: 'new@example.com', password: 'SecurePassword123!' }

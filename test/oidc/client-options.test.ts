@@ -108,7 +108,7 @@ describe('a client', () => {
       { texts: { 'not a language': { title: 'x' } } },
       { texts: { en: { html: 'x' } } },
       { texts: { en: { messages: { 'no.such': 'x' } } } },
-      { texts: { en: { messages: { 'mail.hello': 'x' } } } },
+      { texts: { en: { messages: { 'sms.code': '{code}' } } } },
       { texts: { en: { messages: { 'login.submit': 'Hi {name}' } } } },
     ])
       expectProblem(await put(bad), 400, 'VALIDATION_ERROR')

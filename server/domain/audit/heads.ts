@@ -6,9 +6,11 @@ import { CompactSign, compactVerify, importJWK, type JWK } from 'jose'
 import type { Knex } from 'knex'
 import type { Db } from '../../../adapters/knex.ts'
 import type { Outside } from '../context.ts'
-import type { Tenant } from '../directory.ts'
+import { mountPathOf } from '../directory/load.ts'
 import { insertEvent } from '../events.ts'
-import { rootOfTree, treeOf } from './store.ts'
+import { NIL } from '../ids.ts'
+import { type KeyRow, openKey, type SigningKey } from '../keys.ts'
+import { rootOfTree, type Tree, treesOf } from './store.ts'
 
 /** The typ of the JWS. */
 export const HEAD_TYPE = 'audit-head+jws'
@@ -27,66 +29,119 @@ export interface Statement {
   iat: number
 }
 
+/** Trees whose heads are written by one transaction. */
+const BATCH = 500
+
 /** Signs heads of all trees that grew since their last one; answers how many. Twice does no harm. */
 export async function signHeads(out: Outside, db: Knex, at?: Date): Promise<number> {
   const now = at ?? ((await db.raw('select now()')).rows[0].now as Date)
-  const grown = await db('audit_trees as a')
-    .join('tenants as t', 't.id', 'a.tenant_id')
-    .whereRaw('a.size > a.signed_size')
-    .whereNot('t.status', 'deleted')
-    .pluck('a.tenant_id')
-  for (const id of grown) {
-    const tenant = await out.directory.byId(id)
-    if (tenant) await signHead(out, db, tenant, now)
+  let signed = 0
+  for (let after: string | undefined = NIL; after; ) {
+    const signers: Signer[] = (await db.raw(SIGNERS, { after, limit: BATCH })).rows
+    after = signers.length === BATCH ? signers.at(-1)!.tenant_id : undefined
+    signed += await signSome(out, db, signers, now)
   }
-  return grown.length
+  return signed
 }
 
-async function signHead(out: Outside, db: Knex, tenant: Tenant, now: Date): Promise<void> {
-  const tree = await treeOf(db, tenant.id)
+/** Trees that grew with the key of their tenant that signs heads, by id. Tenants are not read as a whole: thousands may have grown. */
+const SIGNERS = `select a.tenant_id, t.slug, to_jsonb(k) as key from audit_trees a
+  join tenants t on t.id = a.tenant_id and t.status <> 'deleted'
+  left join lateral (select kid, alg, public_jwk, private_encrypted, true as signs from signing_keys
+    where tenant_id = a.tenant_id and alg = 'ES256' and signs_at <= now()
+      and coalesce(retired_at > now(), true) and coalesce(expires_at > now(), true)
+    order by signs_at desc, created_at desc limit 1) k on true
+  where a.size > a.signed_size and a.tenant_id > :after order by a.tenant_id limit :limit`
+
+interface Signer {
+  tenant_id: string
+  slug: string
+  key: KeyRow | null
+}
+interface Head {
+  id: string
+  slug: string
+  size: number
+  signedSize: number
+  root: Buffer
+  jws: string
+}
+
+async function signSome(out: Outside, db: Knex, signers: Signer[], now: Date): Promise<number> {
+  const trees = await treesOf(
+    db,
+    signers.map(({ tenant_id }) => tenant_id),
+  )
+  const heads: Head[] = []
+  for (const signer of signers) {
+    try {
+      heads.push(await headOf(out, signer, trees.get(signer.tenant_id)!, now))
+    } catch (err) {
+      // Others must not go without because of one.
+      out.log.error({ err, tenant: signer.slug }, 'no new audit head')
+    }
+  }
+  if (heads.length > 0) await db.transaction((trx) => write(trx, heads, now))
+  // The log usually leaves this machine, and with it a copy that the database's owner cannot change.
+  for (const { slug, size, root } of heads)
+    out.log.info({ tenant: slug, size, root: root.toString('base64url') }, 'audit head')
+  return heads.length
+}
+
+async function headOf(out: Outside, { tenant_id: id, slug, key }: Signer, tree: Tree, now: Date): Promise<Head> {
+  if (!key) throw new Error('no ES256 key signs')
   const root = rootOfTree(tree)
   const { size } = tree.frontier
-  const { signedSize } = tree
-  const jws = await sign(tenant, {
-    iss: tenant.issuer,
-    tenant_id: tenant.id,
+  const jws = await sign(openKey(out.sealing, id, key), {
+    iss: out.config.publicUrl + mountPathOf({ id, slug }),
+    tenant_id: id,
     tree_size: size,
     root_hash: root.toString('base64url'),
     iat: Math.floor(now.getTime() / 1000),
   })
-  await db.transaction(async (trx) => {
-    await trx('audit_heads')
-      .insert({ tenant_id: tenant.id, size, root, jws, created_at: now })
-      .onConflict(['tenant_id', 'size'])
-      .ignore()
-    await trx('audit_trees').where({ tenant_id: tenant.id }).update({ signed_size: size })
-    if (await isAwaited(trx, tenant.id, signedSize)) {
-      const data = { size, root: root.toString('base64url'), jws }
-      await insertEvent(trx, tenant.id, { type: ANNOUNCED, data })
-    }
-  })
-  // The log usually leaves this machine, and with it a copy that the database's owner cannot change.
-  out.log.info({ tenant: tenant.slug, size, root: root.toString('base64url') }, 'audit head')
+  return { id, slug, size, signedSize: tree.signedSize, root, jws }
 }
 
-/** Whether a webhook wants to hear of the head, and it says more than that the one before was announced. */
-async function isAwaited(trx: Db, tenantId: string, signedSize: number): Promise<boolean> {
-  const { rows } = await trx.raw(
-    `select exists (select from webhook_receivers(:tenantId, :type, null)) and exists (
-       select from audit_leaves l join events e on e.tenant_id = l.tenant_id and e.id = l.event_id
-       where l.tenant_id = :tenantId and l.leaf_index >= :signedSize and e.type <> :type) as awaited`,
-    { tenantId, type: ANNOUNCED, signedSize },
+async function write(trx: Knex.Transaction, heads: Head[], now: Date): Promise<void> {
+  const column = <K extends keyof Head>(key: K) => heads.map((head) => head[key])
+  // Sealing and retention lock rows of trees in this order, too.
+  await trx.raw('select 1 from audit_trees where tenant_id = any(?::uuid[]) order by tenant_id for update', [
+    column('id'),
+  ])
+  await trx.raw(
+    `insert into audit_heads (tenant_id, size, root, jws, created_at)
+     select *, ?::timestamptz from unnest(?::uuid[], ?::bigint[], ?::bytea[], ?::text[]) on conflict do nothing`,
+    [now, column('id'), column('size'), column('root'), column('jws')] as any,
   )
-  return rows[0].awaited
+  await trx.raw(
+    `update audit_trees a set signed_size = h.size from unnest(?::uuid[], ?::bigint[]) h (tenant_id, size)
+     where a.tenant_id = h.tenant_id`,
+    [column('id'), column('size')] as any,
+  )
+  const awaited = await awaitedBy(trx, heads)
+  for (const { id, size, root, jws } of heads.filter(({ id }) => awaited.has(id))) {
+    const data = { size, root: root.toString('base64url'), jws }
+    await insertEvent(trx, id, { type: ANNOUNCED, data })
+  }
 }
 
-async function sign(tenant: Tenant, statement: Statement): Promise<string> {
-  const key = tenant.keys.find(({ alg, signs }) => alg === 'ES256' && signs)
-  if (!key) throw new Error(`Tenant ${tenant.slug} has no ES256 key that signs`)
-  return new CompactSign(Buffer.from(JSON.stringify(statement)))
+/** Tenants in which a webhook wants to hear of the head, where it says more than that the one before was announced. */
+async function awaitedBy(trx: Db, heads: Head[]): Promise<Set<string>> {
+  const { rows } = await trx.raw(
+    `select h.tenant_id from unnest(?::uuid[], ?::bigint[]) h (tenant_id, signed_size)
+     where exists (select from webhooks w where w.tenant_id = h.tenant_id and w.enabled)
+       and exists (select from webhook_receivers(h.tenant_id, ?, null))
+       and exists (select from audit_leaves l join events e on e.tenant_id = l.tenant_id and e.id = l.event_id
+         where l.tenant_id = h.tenant_id and l.leaf_index >= h.signed_size and e.type <> ?)`,
+    [heads.map(({ id }) => id), heads.map(({ signedSize }) => signedSize), ANNOUNCED, ANNOUNCED] as any,
+  )
+  return new Set(rows.map(({ tenant_id }: { tenant_id: string }) => tenant_id))
+}
+
+const sign = (key: SigningKey, statement: Statement): Promise<string> =>
+  new CompactSign(Buffer.from(JSON.stringify(statement)))
     .setProtectedHeader({ alg: 'ES256', kid: key.kid, typ: HEAD_TYPE })
     .sign(key.privateKey)
-}
 
 /** What the JWS says, if a key of the tenant signed it, also one retired long ago; undefined otherwise. */
 export async function open(db: Db, tenantId: string, jws: string): Promise<Statement | undefined> {

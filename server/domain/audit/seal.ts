@@ -50,7 +50,7 @@ async function sealSome(trx: Knex.Transaction): Promise<{ sealed: number; isDone
   const isElsewhere = progress.cluster !== cluster || horizon < progress.next_xid
   const to = Math.min(progress.next_xid + WINDOW, horizon)
   const events = await unsealed(trx, isElsewhere ? undefined : { from: progress.next_xid, to })
-  for (const [tenantId, theirs] of byTenant(events)) await addLeaves(trx, tenantId, theirs)
+  await addLeaves(trx, events)
   const isAll = events.length < BATCH
   // Of the last transaction of a full batch there may be more; what is sealed already is passed over.
   const reached = isAll ? (isElsewhere ? horizon : to) : isElsewhere ? progress.next_xid : events.at(-1)!.xid
@@ -83,8 +83,4 @@ async function unsealed(
     .select(...COLUMNS, 'e.xid')
   if (window) query.where('e.xid', '>=', window.from).where('e.xid', '<', window.to)
   return query
-}
-
-function byTenant<E extends EventRecord>(events: E[]): Map<string, E[]> {
-  return Map.groupBy(events, ({ tenant_id }) => tenant_id)
 }

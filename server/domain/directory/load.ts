@@ -10,6 +10,9 @@ import { settle } from '../settings.ts'
 /** Most tenants have no words of their own, and so share translators. */
 const noWording: Wording = new Map()
 
+export const mountPathOf = ({ id, slug }: { id: string; slug: string }): string =>
+  id === DEFAULT_TENANT ? '' : `/t/${slug}`
+
 export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: string): Promise<Tenant | undefined> {
   const { rows } = await db.raw(
     `select t.id, t.slug, t.name, t.status, t.version, t.branding,
@@ -26,7 +29,7 @@ export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id
         'parts', (select coalesce(json_agg(part_id), '[]') from role_parts p where p.tenant_id = t.id and p.role_id = r.id),
         'permissions', (select coalesce(json_agg(p.name), '[]') from role_permissions rp join permissions p
           on p.tenant_id = t.id and p.id = rp.permission_id where rp.tenant_id = t.id and rp.role_id = r.id)))
-        from roles r where r.tenant_id = t.id), '[]') as roles,
+        from roles r where r.tenant_id = t.id and r.scope in ('tenant', 'client')), '[]') as roles,
       coalesce((select json_agg(r) from resources r where r.tenant_id = t.id), '[]') as resources,
       exists (select from webhooks w where w.tenant_id = t.id and w.enabled) as has_webhooks
     from tenants t where t.id = ? and t.status <> 'deleted'`,
@@ -34,7 +37,7 @@ export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id
   )
   const found = rows[0]
   if (!found) return undefined
-  const mountPath = found.id === DEFAULT_TENANT ? '' : `/t/${found.slug}`
+  const mountPath = mountPathOf(found)
   return {
     id: found.id,
     slug: found.slug,

@@ -215,7 +215,7 @@ async function enter(ctx: Context, row: InvitationRow, userId: string): Promise<
   await places.admit(ctx, row, userId, inviter).catch((error) => {
     throw error?.code === 'ACCESS_DENIED' ? outdated() : error
   })
-  ctx.event('invitation.accepted', { ...about(ctx, row), userId })
+  ctx.event('invitation.accepted', { ...about(row), userId })
   // Once inside, there is nothing that others to the same place could give.
   const { organization_id, workspace_id, email_key } = row
   if (organization_id)

@@ -85,5 +85,5 @@ export async function revoke(ctx: Context, id: string, where: Inside = {}): Prom
   const managed = await inside(ctx, where)
   const [row] = await end(ctx, managed.where(open(ctx).where({ id })))
   if (!row) throw fail('NOT_FOUND', 'No such invitation')
-  ctx.event('invitation.revoked', about(ctx, row))
+  ctx.event('invitation.revoked', about(row))
 }

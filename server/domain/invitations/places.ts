@@ -108,10 +108,10 @@ async function heldIn(
   organizationId: string,
   workspaceId: string | null,
 ): Promise<Set<string>> {
-  const membership = await memberships.find(ctx, organizationId, userId)
+  const membership = await memberships.holding(ctx, organizationId, userId)
   const inWorkspace = workspaceId && membership ? await workspaces.memberIn(ctx, workspaceId, userId) : undefined
   return new Set([
-    ...(membership ? memberships.allowedBy(ctx, membership.role_id) : []),
+    ...(membership?.permissions ?? []),
     ...(inWorkspace?.role === 'admin' ? ['workspaces:manage'] : []),
     ...(wide.has('organizations:write') ? organizationPermissions : []),
   ])

@@ -3,7 +3,7 @@ import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { newId, ROLE } from '../ids.ts'
 import * as users from '../users.ts'
-import { type MembershipRow, of } from './rows.ts'
+import { type MembershipRow, of, roleName } from './rows.ts'
 
 /**
  * Adds a person, without asking whether the caller may: enter() first. CONFLICT for members, NOT_FOUND for people who are
@@ -81,7 +81,7 @@ async function insert(
   userIds: string[],
   roleId: string,
 ): Promise<MembershipRow[]> {
-  const rows: MembershipRow[] = await ctx
+  const rows: (MembershipRow & { role: string })[] = await ctx
     .db('memberships')
     .insert(
       userIds.map((user_id) => ({
@@ -95,9 +95,8 @@ async function insert(
     )
     .onConflict(['tenant_id', 'organization_id', 'user_id'])
     .ignore()
-    .returning('*')
-  const role = ctx.tenant.roles.get(roleId)?.name ?? roleId
-  for (const { user_id } of rows)
+    .returning(['*', roleName(ctx, roleId)] as string[])
+  for (const { user_id, role } of rows)
     ctx.event('membership.created', { userId: user_id, data: { organization: organizationId, role } })
   return rows
 }

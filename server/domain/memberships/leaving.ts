@@ -4,7 +4,7 @@ import type { Context } from '../context.ts'
 import { ROLE } from '../ids.ts'
 import { assertMayGive, enter } from '../memberships.ts'
 import * as organizations from '../organizations.ts'
-import { assertOwned, find, type MembershipRow, of } from './rows.ts'
+import { assertOwned, find, type MembershipRow, of, roleName } from './rows.ts'
 
 /** Ends a membership; the person's own may be ended by themselves. CONFLICT for the last Owner. */
 export async function remove(ctx: Context, id: string): Promise<void> {
@@ -34,10 +34,13 @@ export async function handOver(ctx: Context, organizationId: string, userId: str
 
 async function give(ctx: Context, row: MembershipRow, role_id: string, role: string): Promise<void> {
   if (row.role_id === role_id) return
-  await of(ctx).where({ id: row.id }).update({ role_id, updated_at: ctx.db.fn.now() })
+  const [{ role: before }] = await of(ctx)
+    .where({ id: row.id })
+    .update({ role_id, updated_at: ctx.db.fn.now() })
+    .returning([roleName(ctx, row.role_id)])
   ctx.event('membership.updated', {
     userId: row.user_id,
-    data: { organization: row.organization_id, role, before: ctx.tenant.roles.get(row.role_id)?.name },
+    data: { organization: row.organization_id, role, before },
   })
 }
 

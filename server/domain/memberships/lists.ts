@@ -77,16 +77,21 @@ export async function list(
   return { items: await views(ctx, items), total, nextCursor }
 }
 
-/** Ids of the organizations in which the person's role allows this, as a query. */
+/** Ids of the organizations in which the person's role allows this, as a query. Each role is looked up by its key: organizations have thousands. */
 export const managedWith = (ctx: Context, userId: string, permission: string) =>
   ctx
     .db('memberships as mine')
     .where({ 'mine.tenant_id': ctx.tenant.id, 'mine.user_id': userId })
-    .whereIn(
-      'mine.role_id',
-      [...ctx.tenant.roles.values()]
-        .filter((role) => role.scope === 'organization' && role.permissions.includes(permission))
-        .map(({ id }) => id),
+    .whereRaw(
+      `mine.role_id = any(array(
+         with recursive parts (role_id, part_id) as (
+           select role_id, role_id from memberships where tenant_id = :tenant and user_id = :userId
+           union
+           select parts.role_id, p.part_id from parts join role_parts p on p.tenant_id = :tenant and p.role_id = parts.part_id)
+         select role_id from parts where exists (
+           select from role_permissions rp where rp.tenant_id = :tenant and rp.role_id = parts.part_id
+             and rp.permission_id = (select id from permissions where tenant_id = :tenant and name = :permission) offset 0)))`,
+      { tenant: ctx.tenant.id, userId, permission },
     )
     .select('mine.organization_id')
 
