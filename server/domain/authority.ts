@@ -14,7 +14,11 @@ export async function permissionsOf(ctx: Pick<Context, 'db' | 'tenant'>, roleIds
   return rows[0].names
 }
 
-/** The same of each role by itself, by its id. */
+/** Whether these roles allow anything of ours, beyond what is everybody's own. */
+export const administers = async (ctx: Pick<Context, 'db' | 'tenant'>, roleIds: string[]): Promise<boolean> =>
+  (await permissionsOf(ctx, roleIds)).some((name) => Object.hasOwn(permissions, name))
+
+/** The permissions of each role by itself, by its id. */
 export async function permissionsOfEach(
   ctx: Pick<Context, 'db' | 'tenant'>,
   roleIds: string[],

@@ -4,11 +4,10 @@
  */
 import type { Profile } from '../../adapters/social.ts'
 import { fail } from '../kernel/errors.ts'
-import { permissionsOf } from './authority.ts'
+import { administers } from './authority.ts'
 import type { Context } from './context.ts'
 import { enabled, type Ready } from './identity-providers.ts'
 import { newId, ROLE } from './ids.ts'
-import { permissions } from './policy.ts'
 import { type Person, type Proof, person } from './proofs.ts'
 import { claimAddress, newcomer } from './reclaim.ts'
 import * as users from './users.ts'
@@ -73,9 +72,9 @@ async function byIdentity(ctx: Context, provider: Ready, profile: Profile): Prom
 async function join(ctx: Context, provider: Ready, profile: Profile, user: Person, isVouched: boolean): Promise<Proof> {
   const proof: Proof = { user, amr: AMR, also: [] }
   // Whose word counts is a setting: who may change settings must not become somebody who may do more.
-  const administers = (await permissionsOf(ctx, user.role_ids)).some((name) => Object.hasOwn(permissions, name))
+  const isAdministrator = await administers(ctx, user.role_ids)
   // Not claimed: nobody proved this address here, and what guards the account is not the mailbox.
-  if (!isVouched || administers || !(await claimAddress(ctx, proof)))
+  if (!isVouched || isAdministrator || !(await claimAddress(ctx, proof)))
     throw fail('CONFLICT', `There is an account with this e-mail address. Sign in to it, then connect ${provider.name}`)
   await add(ctx, provider, profile, user.id)
   return proof

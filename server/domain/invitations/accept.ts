@@ -3,6 +3,7 @@
  * address is the invited one. What is offered must still be there, and who offered it must still be one who may.
  */
 import { type Failure, fail } from '../../kernel/errors.ts'
+import { administers } from '../authority.ts'
 import type { Context, UserRow } from '../context.ts'
 import { about, all, columns, type InvitationRow, masked, newest, open } from '../invitations.ts'
 import { allowsMethod, policyAt } from '../login-policy.ts'
@@ -189,6 +190,9 @@ export async function acceptAs(ctx: Context, by: By): Promise<Accepted> {
     throw fail('EMAIL_MISMATCH', 'This invitation is for another e-mail address')
   // Whoever made the account may have known the address only; the owner of the mailbox must not be led into it.
   if (!user.email_verified_at) throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
+  // Administrators vouch for addresses, their own too; what lets somebody administer must not be had by their word.
+  if ('id' in by && (await administers(ctx, row.role_ids)))
+    throw fail('ACCESS_DENIED', 'This invitation lets you administer. Accept it by the link in its mail')
   const { where } = await standing(ctx, row)
   await enter(ctx, row, user.id)
   return { row, where }
