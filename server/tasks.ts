@@ -18,14 +18,14 @@ import { sendBackchannelLogout } from './oidc/backchannel.ts'
 import { createOidcPort, type Providers } from './oidc/providers.ts'
 
 /** Every 5 minutes: expired rows are gone well within the hour. Events are sealed within a minute. */
-const crontab = '*/5 * * * * clean-up ?max=1\n* * * * * audit-seal ?max=1'
+const CRONTAB = '*/5 * * * * clean-up ?max=1\n* * * * * audit-seal ?max=1'
 
 const SMS_ATTEMPTS = 5
 
 export async function runTasks(
   deps: Deps,
   providers: Providers,
-  webhooks?: CourierOptions,
+  { webhooks, crontab = CRONTAB }: { webhooks?: CourierOptions | undefined; crontab?: string } = {},
 ): Promise<{ stop(): Promise<void> }> {
   const { out } = deps
   const oidc = createOidcPort(providers)

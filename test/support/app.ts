@@ -105,7 +105,7 @@ export async function freshDatabase(): Promise<{ url: string; drop(): Promise<vo
  * Starts Gatehouse in this process. `env` overrides the environment it reads. `databaseUrl` is that of another app, which
  * drops it: for restarts and for two processes on one database (give both the same PUBLIC_URL). `host` is a name for this
  * machine, where an address will not do: browsers have passkeys for names only. `webhooks` shortens their times.
- * `jobs: false` is for tests that do themselves what jobs by the clock would do in the midst of them.
+ * Jobs run, but none by the clock: which minute a test meets must not decide how it ends. `jobs: false`: none at all.
  */
 export async function startApp(
   env: Record<string, string> = {},
@@ -129,7 +129,10 @@ export async function startApp(
   await prepareDatabase(config, database.url)
   const deps = createDeps(config, database.url)
   const app = createApp(deps, { ready: true })
-  const tasks = options.jobs === false ? undefined : await runTasks(deps, app.providers, options.webhooks)
+  const tasks =
+    options.jobs === false
+      ? undefined
+      : await runTasks(deps, app.providers, { webhooks: options.webhooks, crontab: '' })
   listener = app.listener
 
   const call: TestApp['call'] = async (method, path, { body, raw, token, headers = {} } = {}) => {

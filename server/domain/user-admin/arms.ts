@@ -142,6 +142,7 @@ export function among(ctx: Context, filter: UserFilter, { rows, group, rest }: A
   const others = groupsOf(filter).filter(({ id }) => id !== group?.id)
   if (!group) return within(ctx, passing(ctx, ctx.db.from(some.as('users')), rest), others, 'users.id')
   const ids = within(ctx, ctx.db.from(some.as('member')).select('member.id'), others, 'member.id').limit(ALL)
-  const person = people(ctx, filter).whereRaw('users.id = few.id')
-  return passing(ctx, ctx.db.from(ids.as('few')).joinRaw('cross join lateral (?) users', [person] as any), filter)
+  // As an array they are looked up in the order of the index, and neighbours together.
+  const found = people(ctx, filter).whereRaw('users.id = any(array(?))', [ids] as any)
+  return passing(ctx, ctx.db.from(found.as('users')), filter)
 }
