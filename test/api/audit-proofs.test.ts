@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import { compactVerify, createRemoteJWKSet } from 'jose'
-import { seal } from '../../server/domain/audit/seal.ts'
 import { ROLE } from '../../server/domain/ids.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { includes, isConsistent, leaf } from '../support/merkle.ts'
 import { expectProblem } from '../support/problems.ts'
 import { someone, withTenant } from '../support/roles.ts'
+import { sealed } from '../support/sealed.ts'
 
 const bytes = (text: string) => Buffer.from(text, 'base64url')
 
@@ -21,7 +21,7 @@ describe('proofs about the audit log', () => {
     ben = await someone(app, undefined, { email: 'ben@example.com' })
   })
   after(() => app.close())
-  const sealNow = () => seal(app.deps.out, app.db)
+  const sealNow = () => sealed(app)
   const get = (path: string, token = anna.accessToken) => app.call('GET', `/v1/audit/${path}`, { token })
   const read = async (path: string) => {
     const { status, body } = await get(path)

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import { canonical } from '../../server/domain/audit/leaf.ts'
-import { seal } from '../../server/domain/audit/seal.ts'
 import { DEFAULT_TENANT, newId, ROLE } from '../../server/domain/ids.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { expectProblem } from '../support/problems.ts'
 import { someone, withTenant } from '../support/roles.ts'
+import { sealed } from '../support/sealed.ts'
 
 describe('the audit log', () => {
   let app: TestApp
@@ -125,7 +125,7 @@ describe('the audit log', () => {
       ...{ tenant_id: DEFAULT_TENANT, id: newId(), type: 'test.fact', user_id: ben.id },
       user_agent: '=HYPERLINK("https://evil.example")',
     })
-    await seal(app.deps.out, app.db)
+    await sealed(app)
     const answer = await ask(`user_id=${ben.id}`)
     expect(answer.status).to.equal(200)
     expect(answer.headers.get('content-type')).to.contain('application/x-ndjson')

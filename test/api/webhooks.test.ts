@@ -11,6 +11,7 @@ import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { eventually, makeClient, signInto } from '../support/oauth.ts'
 import { type Receiver, startReceiver } from '../support/receiver.ts'
 import { someone, withTenant } from '../support/roles.ts'
+import { sealed } from '../support/sealed.ts'
 import { deliveriesOf, delivery, LOCAL, subscribe } from '../support/webhooks.ts'
 
 describe('webhooks', () => {
@@ -181,7 +182,7 @@ describe('webhooks', () => {
   it('carry each new head of the audit log away, and none that only says so', async () => {
     await subscribe(app, root, `${receiver.url}/ok/heads`, { tenant_wide: true, event_types: ['audit.head_signed'] })
     await rename(ada, 'Ada H.')
-    await seal(app.deps.out, app.db)
+    await sealed(app)
     const [message] = await receiver.waitFor('/ok/heads')
     const { details } = JSON.parse(message!.body).data
     const statement = await heads.open(app.db, DEFAULT_TENANT, details.jws)

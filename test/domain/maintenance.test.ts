@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
-import { seal } from '../../server/domain/audit/seal.ts'
 import { newId } from '../../server/domain/ids.ts'
 import { purge } from '../../server/domain/maintenance.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { introspect, makeClient, post, signInto } from '../support/oauth.ts'
+import { sealed } from '../support/sealed.ts'
 
 describe('clean-up', () => {
   let app: TestApp
@@ -130,13 +130,13 @@ describe('clean-up', () => {
 
   it('takes events after the days the tenant keeps them, and not a day before', async () => {
     const { tenant_id } = await app.db('users').first('tenant_id')
-    const sealed = async (days: number) => {
+    const writeAndSeal = async (days: number) => {
       await app.db('events').insert({ tenant_id, id: newId(), type: `test.of_day_${days}` })
-      await seal(app.deps.out, app.db, new Date(Date.now() - days * 86_400_000))
+      await sealed(app, new Date(Date.now() - days * 86_400_000))
     }
-    await sealed(31)
+    await writeAndSeal(31)
     const old = (await app.db('audit_trees').where({ tenant_id }).first()).size
-    await sealed(29)
+    await writeAndSeal(29)
     expect((await purge(app.db)).events, 'the default keeps both').to.equal(0)
     await app.db('settings').insert({ tenant_id, key: 'event_retention_days', value: '30' })
     expect((await purge(app.db)).events).to.equal(old)

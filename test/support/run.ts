@@ -15,8 +15,14 @@ type Outcomes = Record<string, Outcome>
 
 const root = resolve(import.meta.dirname, '../..')
 const FOLDER_MINUTES = 20
-/** They measure time or memory, or kill servers: nothing else may run meanwhile. */
-const ALONE = ['test/adapters', 'test/start', 'test/api/enumeration.test.ts']
+/** They measure time or memory, kill servers, or count what every open transaction holds up: nothing else may run meanwhile. */
+const ALONE = [
+  'test/adapters',
+  'test/start',
+  'test/api/enumeration.test.ts',
+  'test/domain/audit-seal.test.ts',
+  'test/domain/many-tenants.test.ts',
+]
 /** More files than these have a common reason, which a second run would not take away. */
 const MOST_AGAIN = 3
 /** The largest folder is two processes. */
