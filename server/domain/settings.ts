@@ -15,7 +15,7 @@ export const definitions = {
   enumeration_protection: define(
     boolean(),
     false,
-    'Registering with a known address answers as if it were new, and mails its owner',
+    'Registering with a known address or number answers as if it were new, and tells its owner',
   ),
   require_verified_email: define(boolean(), false, 'Signing in asks for a verified e-mail address', true),
   password_min_length: define(integer({ minimum: 8, maximum: 64 }), 8, 'Shortest password allowed', true),
