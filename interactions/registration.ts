@@ -9,7 +9,7 @@ import { isEmail } from '../server/kernel/validate.ts'
 import { type Form, fieldErrors, passwordRules, readForm, spend } from './page.ts'
 import { prove } from './prove.ts'
 import { render } from './render.ts'
-import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'
+import { type Again, clientView, mailboxLink, offersTexts, type Step, type StepHandler } from './step.ts'
 
 export const showRegister: StepHandler = async (s) => registerPage(s)
 
@@ -20,7 +20,7 @@ async function registerPage(s: Step, again: Again = {}): Promise<void> {
   render(koa, 'register', {
     post: `${s.at}/register`,
     client: clientView(s.client),
-    links: { login: s.at },
+    links: { login: s.at, ...(offersTexts(s) && { other: `${s.at}/register/phone` }) },
     rules: passwordRules(ctx.tenant),
     terms: termsOf(ctx.tenant.settings),
     form: again.form ?? { email: s.interaction.params.login_hint ?? '' },
