@@ -9,11 +9,14 @@ import { render } from './render.ts'
 import { type Again, clientView, offersTexts, type Step, type StepHandler } from './step.ts'
 import { sentPage } from './texted.ts'
 
+export const offersPhone = (s: Pick<Step, 'ctx' | 'client'>): boolean =>
+  offersTexts(s) && s.ctx.tenant.settings.phone_registration_enabled
+
 export const showByPhone: StepHandler = async (s) => byPhonePage(s)
 
 function byPhonePage(s: Step, again: Again = {}): void {
   const { koa, ctx, at } = s
-  if (!offersTexts(s)) throw fail('NOT_FOUND', 'Registering with a number is not offered here')
+  if (!offersPhone(s)) throw fail('NOT_FOUND', 'Registering with a number is not offered here')
   koa.status = again.status ?? 200
   const closed = !ctx.tenant.settings.registration_enabled
   render(koa, 'register', {
@@ -33,7 +36,7 @@ export const registerByPhone: StepHandler = async (s) => {
   const terms = termsOf(ctx.tenant.settings)
   const phoneNumber = typedPhone(form.phone_number ?? '')
   const errors = { ...mistakes(form), ...(terms && !form.accept_terms && { accept_terms: 'field.error.terms' }) }
-  if (!offersTexts(s) || Object.keys(errors).length) return byPhonePage(s, { form, errors, status: 400 })
+  if (!offersPhone(s) || Object.keys(errors).length) return byPhonePage(s, { form, errors, status: 400 })
   await spend(ctx, { name: 'register', count: 5, seconds: 3600 })
   const input = {
     phoneNumber,

@@ -32,8 +32,14 @@ export async function prepareRegistration(ctx: Context, input: Registration): Pr
   if (input.email !== undefined && input.password === undefined) throw missing('password', 'is needed with an address')
   if (input.email === undefined && input.phoneNumber == null) throw missing('email', 'or phone_number is needed')
   if (input.password !== undefined) passwords.assertStrong(ctx, input.password, input)
-  if (input.email === undefined) await numbers.prepareText(ctx, input.phoneNumber!)
+  if (input.email === undefined) await prepareNumber(ctx, input.phoneNumber!)
   return input.password === undefined ? undefined : ctx.out.passwords.hash(input.password)
+}
+
+async function prepareNumber(ctx: Context, number: string): Promise<void> {
+  if (!ctx.tenant.settings.phone_registration_enabled)
+    throw fail('REGISTRATION_DISABLED', 'Registration with a telephone number alone is switched off here')
+  await numbers.prepareText(ctx, number)
 }
 
 const missing = (field: string, message: string) =>

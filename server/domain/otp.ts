@@ -8,7 +8,7 @@ import * as magicLinks from './magic-links.ts'
 import * as numbers from './numbers.ts'
 import { type Person, type Proof, person } from './proofs.ts'
 import { assertRecent } from './recent.ts'
-import { claimNumber } from './reclaim.ts'
+import { claimNumber, isGuarded } from './reclaim.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -102,12 +102,12 @@ export async function verify(
   if (!user || user.phone_number !== to.address || !(user.phone_verified_at || user.email === null))
     throw magicLinks.wrongCode()
   const proof: Proof = { user, amr: ['sms'], also: [] }
-  if (purpose === 'register') await proveNumber(ctx, user)
+  // What was registered stays, as after a mailed link; and a second factor keeps strangers out by itself.
+  if (purpose === 'register' || isGuarded(ctx, proof, 'sms')) await proveNumber(ctx, user)
   else await claimNumber(ctx, proof)
   return proof
 }
 
-/** The code was texted for the registration itself, as a link is mailed: what was registered stays. */
 async function proveNumber(ctx: Context, user: Person): Promise<void> {
   if (user.phone_verified_at) return
   await users.prove(ctx, user.id, 'sms', user.phone_number!)

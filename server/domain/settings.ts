@@ -12,6 +12,12 @@ const define = <S extends Schema>(schema: S, fallback: Static<S>, description: s
 
 export const definitions = {
   registration_enabled: define(boolean(), true, 'People may create their own account', true),
+  phone_registration_enabled: define(
+    boolean(),
+    true,
+    'People may create it with a telephone number alone, where texts can be sent',
+    true,
+  ),
   enumeration_protection: define(
     boolean(),
     false,

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { from } from '../support/address.ts'
+import { DEFAULT_TENANT } from '../../server/domain/ids.ts'
+import { from, pause } from '../support/address.ts'
 import { type Answer, startApp, type TestApp } from '../support/app.ts'
 import { expectProblem } from '../support/problems.ts'
 import { type SmsGateway, startGateway } from '../support/sms-gateway.ts'
@@ -39,7 +40,7 @@ describe('accounts with a telephone number alone', () => {
     for (let i = 0; i < 100; i += 1) {
       const texts = await textsTo(phone)
       if (texts.length > count) return /\b\d{6}\b/.exec(texts[count]!.text)![0]
-      await new Promise((resolve) => setTimeout(resolve, 50))
+      await pause(50)
     }
     throw new Error(`no further text to ${phone}`)
   }
@@ -60,6 +61,8 @@ describe('accounts with a telephone number alone', () => {
     const token = await app.admin()
     const answer = await app.call('PATCH', `/v1/admin/settings/${key}`, { token, body: { value } })
     expect(answer.status, JSON.stringify(answer.body)).to.equal(200)
+    // Other connections hear of it by a notification.
+    await pause(300)
   }
 
   it('Ada registers with number and password, proves the number, and signs in by password and by code', async () => {
@@ -97,6 +100,19 @@ describe('accounts with a telephone number alone', () => {
     expectProblem(await register({ phone_number: '0151 1234567' }), 400, 'VALIDATION_ERROR')
     expectProblem(await register({ phone_number: number(), password: 'short' }), 400, 'WEAK_PASSWORD')
     expect(await app.db('users').where({ email: 'bea@example.com' })).to.deep.equal([])
+  })
+
+  it('is switched off by a setting, without a text', async () => {
+    await setting('phone_registration_enabled', false)
+    try {
+      const phone = number()
+      expectProblem(await register({ phone_number: phone }), 403, 'REGISTRATION_DISABLED')
+      expect(await app.db('users').where({ phone_number: phone })).to.deep.equal([])
+      expect((await register({ email: 'max@example.com', password: PASSWORD })).status).to.equal(201)
+      expect(await textsTo(phone)).to.deep.equal([])
+    } finally {
+      await setting('phone_registration_enabled', true)
+    }
   })
 
   it('takes either an address or a number to sign in, and counts guesses at both alike', async () => {
@@ -154,11 +170,23 @@ describe('accounts with a telephone number alone', () => {
     const arrived = await verify(moved, await askCode(moved))
     expect(arrived.body.user.id).to.equal(id)
     expectProblem(await login(moved), 401, 'INVALID_CREDENTIALS')
-    await new Promise((resolve) => setTimeout(resolve, 1100))
+    await pause(1100)
     expect((await app.call('GET', '/users/me', { token })).status).to.equal(401)
     const other = await owner()
     const clash = await app.call('PUT', `/v1/users/${id}`, { token: admin, body: { phone_number: other.phone } })
     expectProblem(clash, 409, 'CONFLICT')
+  })
+
+  it('asks for a second factor that is there, and ends nothing then', async () => {
+    const { id } = await owner({ password: PASSWORD })
+    await app
+      .db('credentials')
+      .insert({ tenant_id: DEFAULT_TENANT, id: crypto.randomUUID(), user_id: id, type: 'totp', secret: 'x' })
+    const moved = number()
+    await app.call('PUT', `/v1/users/${id}`, { token: await app.admin(), body: { phone_number: moved } })
+    const arrived = await verify(moved, await askCode(moved))
+    expect(arrived.body).to.include({ mfa_required: true, user_id: id }).and.to.not.have.property('tokens')
+    expect((await login(moved)).body).to.include({ mfa_required: true, user_id: id })
   })
 
   it('keeps the number while it is all there is', async () => {
