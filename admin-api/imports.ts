@@ -124,7 +124,7 @@ export const importCsv = operation({
   id: 'users.import_csv',
   summary: 'Import users from a CSV file',
   description:
-    'The first line names the columns, email at least; separators are comma, semicolon, tab or bar. `attributes.x` is the attribute x; several roles are joined by semicolons; an empty cell says nothing.',
+    'The first line names the columns, email or phone_number at least; separators are comma, semicolon, tab or bar. `attributes.x` is the attribute x; several roles are joined by semicolons; an empty cell says nothing.',
   upload: { 'text/csv': string({ maxLength: undefined }) },
   prepare,
   run: async (ctx, _input, ready) => await imports.begin(ctx, ready),

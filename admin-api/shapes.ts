@@ -22,7 +22,7 @@ import {
 
 export const ManagedUser = resource('ManagedUser', {
   id: uuid(),
-  email: email(),
+  email: nullable(email()),
   emailVerified: boolean(),
   name: optional(string()),
   givenName: nullable(string()),

@@ -20,7 +20,7 @@ import { filters, idsOf } from './users.ts'
 
 const ExportedUser = resource('ExportedUser', {
   id: uuid(),
-  email: email(),
+  email: nullable(email()),
   emailVerified: boolean(),
   givenName: nullable(string()),
   familyName: nullable(string()),

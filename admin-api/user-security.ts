@@ -10,6 +10,7 @@ import { personOf } from '../server/domain/roles/members.ts'
 import * as sessions from '../server/domain/sessions.ts'
 import * as credentials from '../server/domain/user-admin/credentials.ts'
 import * as people from '../server/domain/user-admin.ts'
+import * as users from '../server/domain/users.ts'
 import {
   array,
   boolean,
@@ -78,7 +79,7 @@ export const sendVerification = operation({
   tag,
   auth: write,
   effect: 'write',
-  errors: ['NOT_FOUND'],
+  errors: ['NOT_FOUND', 'CONFLICT'],
   input: object({ id }),
   output: Done,
   async run(ctx, input) {
@@ -98,7 +99,7 @@ export const invite = operation({
   errors: ['NOT_FOUND', 'CONFLICT', 'RATE_LIMITED'],
   input: object({ id }),
   output: Done,
-  prepare: async (ctx, input) => invitations.prepare(ctx, (await personOf(ctx, input.id)).email),
+  prepare: async (ctx, input) => invitations.prepare(ctx, users.addressOf(await personOf(ctx, input.id))),
   async run(ctx, input) {
     await people.invite(ctx, input.id)
     return done('A link is on its way')

@@ -42,7 +42,7 @@ export const login: StepHandler = async (s) => {
   if (Object.keys(errors).length) return showLogin(s, { form, errors, status: 400 })
   try {
     const limit = { name: 'login', count: 10, seconds: 900 }
-    const proven = await provePassword(ctx, { email: form.email!, password: form.password! }, limit)
+    const proven = await provePassword(ctx, { name: form.email!, password: form.password! }, limit)
     await prove(s, proofOf(proven))
   } catch (error) {
     if ((error as Failure).code === 'EMAIL_VERIFICATION_REQUIRED') return askToVerify(s, form.email!)

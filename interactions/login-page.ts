@@ -4,7 +4,7 @@ import * as providers from '../server/domain/identity-providers.ts'
 import { offers, policyOf } from '../server/domain/login-policy.ts'
 import * as users from '../server/domain/users.ts'
 import { render } from './render.ts'
-import { type Again, clientView, passkeyView, type Step } from './step.ts'
+import { type Again, clientView, offersTexts, passkeyView, type Step } from './step.ts'
 
 export async function showLogin(s: Step, again: Again = {}): Promise<void> {
   const { koa, ctx, interaction, at } = s
@@ -20,8 +20,7 @@ export async function showLogin(s: Step, again: Again = {}): Promise<void> {
     links: {
       ...(password && { forgot: `${mountPath}/forgot-password?interaction=${interaction.uid}` }),
       ...(settings.magic_link_enabled && offers(policy, 'magic_link') && { magicLink: `${at}/magic-link` }),
-      // Texting works in development, too; it is offered where somebody has set a gateway up.
-      ...(ctx.out.config.smsUrl && offers(policy, 'otp') && { texted: `${at}/texted` }),
+      ...(offersTexts(s) && { texted: `${at}/texted` }),
       ...(settings.registration_enabled && password && { register: `${at}/register` }),
     },
     providers: offers(policy, 'social') ? await buttons(s) : [],

@@ -67,7 +67,7 @@ async function detailsOf(s: Step, found: enrolment.Waiting, method: Factor | und
         ? { sent, to: maskedPhone(user.phone_number ?? '') }
         : { sent, to: sent ? begun?.to : undefined, asks: true }
     case 'email':
-      return { sent, to: maskedEmail(user.email) }
+      return { sent, to: maskedEmail(user.email ?? '') }
     default:
       return {}
   }

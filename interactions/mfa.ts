@@ -38,7 +38,7 @@ async function challenge(s: Step, { attempt, user, methods }: Waiting, wish: str
     links: { back: at, ...(method === 'email' && mailboxLink(ctx)) },
     ...(sends && {
       send: `${at}/mfa/send`,
-      to: method === 'email' ? maskedEmail(user.email) : maskedPhone((await smsNumber(ctx, user.id)) ?? ''),
+      to: method === 'email' ? maskedEmail(user.email ?? '') : maskedPhone((await smsNumber(ctx, user.id)) ?? ''),
       sent: attempt.codeFactor === method,
     }),
     ...(attempt.data.carried && { notice: 'mfa.notice.carried' }),

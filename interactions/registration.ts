@@ -7,6 +7,7 @@ import { termsOf } from '../server/domain/required-actions.ts'
 import type { Failure } from '../server/kernel/errors.ts'
 import { isEmail } from '../server/kernel/validate.ts'
 import { type Form, fieldErrors, passwordRules, readForm, spend } from './page.ts'
+import { offersPhone } from './phone-registration.ts'
 import { prove } from './prove.ts'
 import { render } from './render.ts'
 import { type Again, clientView, mailboxLink, type Step, type StepHandler } from './step.ts'
@@ -20,7 +21,7 @@ async function registerPage(s: Step, again: Again = {}): Promise<void> {
   render(koa, 'register', {
     post: `${s.at}/register`,
     client: clientView(s.client),
-    links: { login: s.at },
+    links: { login: s.at, ...(offersPhone(s) && { other: `${s.at}/register/phone` }) },
     rules: passwordRules(ctx.tenant),
     terms: termsOf(ctx.tenant.settings),
     form: again.form ?? { email: s.interaction.params.login_hint ?? '' },

@@ -1,6 +1,7 @@
 /** What a sign-in asks for after its proofs: accepting the terms, choosing a new password. One page for all of it. */
 import { transact } from '../server/api/pipeline.ts'
 import * as actions from '../server/domain/required-actions.ts'
+import { signInName } from '../server/domain/users.ts'
 import type { Failure } from '../server/kernel/errors.ts'
 import { startAgain } from './login-page.ts'
 import { fieldErrors, passwordRules, readForm, seeOther, spend } from './page.ts'
@@ -26,7 +27,7 @@ function actionsPage(s: Step, found: Waiting, again: Again = {}): void {
   render(koa, 'actions', {
     post: `${at}/actions`,
     client: clientView(s.client),
-    account: { email: found.user.email },
+    account: { email: signInName(found.user) },
     terms: found.actions.includes('accept_terms') ? actions.termsOf(ctx.tenant.settings) : undefined,
     password: found.actions.includes('set_password'),
     rules: passwordRules(ctx.tenant),

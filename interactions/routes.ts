@@ -16,6 +16,7 @@ import * as enrolment from './mfa-enrol.ts'
 import { type PageHandler, page } from './page.ts'
 import * as passkey from './passkey.ts'
 import { rate } from './password-meter.ts'
+import { registerByPhone, showByPhone } from './phone-registration.ts'
 import { register, showRegister } from './registration.ts'
 import * as requiredActions from './required-actions.ts'
 import * as social from './social.ts'
@@ -32,6 +33,8 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid', step(flow.login))
   get('/interaction/:uid/register', step(showRegister))
   post('/interaction/:uid/register', step(register))
+  get('/interaction/:uid/register/phone', step(showByPhone))
+  post('/interaction/:uid/register/phone', step(registerByPhone))
   post('/interaction/:uid/consent', step(consent))
   post('/interaction/:uid/account', step(flow.account))
   post('/interaction/:uid/abort', step(flow.abort))

@@ -4,8 +4,10 @@ import { flush, newUnit, units } from '../adapters/oidc.ts'
 import type { Context, Outside } from '../server/domain/context.ts'
 import * as devices from '../server/domain/devices.ts'
 import { type Pending, takeEvents } from '../server/domain/events.ts'
+import { offers, policyOf } from '../server/domain/login-policy.ts'
 import * as passkeys from '../server/domain/passkeys.ts'
 import { ACR, acrOf } from '../server/domain/proofs.ts'
+import { signInName } from '../server/domain/users.ts'
 import { fail } from '../server/kernel/errors.ts'
 import { fullName } from '../server/oidc/account.ts'
 import type { Providers } from '../server/oidc/providers.ts'
@@ -100,13 +102,18 @@ export const clientView = (client: any) => ({
 
 export const accountView = (user: any) => ({
   name: fullName(user),
-  email: user.email,
+  /** Or the number, of who has no address. */
+  email: signInName(user),
   picture: user.picture ?? undefined,
 })
 
 /** In development without SMTP, a way to the mails that were not sent. */
 export const mailboxLink = (ctx: Context) =>
   ctx.out.config.production || ctx.out.config.smtpUrl ? {} : { mailbox: `${ctx.out.config.publicUrl}/dev/mailbox` }
+
+/** Texting works in development, too; it is offered where somebody has set a gateway up. */
+export const offersTexts = ({ ctx, client }: Pick<Step, 'ctx' | 'client'>): boolean =>
+  Boolean(ctx.out.config.smsUrl) && offers(policyOf(ctx.tenant, client.record.loginPolicy), 'otp')
 
 /** Where a page's passkey button goes; nothing where browsers cannot use passkeys at our address. */
 export const passkeyView = ({ ctx, at }: Step, path: string, autofill = false) =>

@@ -1,4 +1,4 @@
-/** Signing in by a texted code on the hosted pages: the number, then the code. Only a number that was proven lets anybody in. */
+/** Signing in by a texted code on the hosted pages: the number, then the code. Only a number that was proven, or is all that somebody has, lets them in. */
 import { transact } from '../server/api/pipeline.ts'
 import { LIFETIME, SEND_LIMIT } from '../server/domain/magic-links.ts'
 import * as otp from '../server/domain/otp.ts'
@@ -36,7 +36,7 @@ export const ask: StepHandler = async (s) => {
   sentPage(s, phoneNumber)
 }
 
-function sentPage(s: Step, phone: string, again: Again = {}): void {
+export function sentPage(s: Step, phone: string, again: Again = {}): void {
   s.koa.status = again.status ?? 200
   render(s.koa, 'texted-sent', {
     phone,

@@ -21,6 +21,7 @@ import * as organizationRoles from './0018_roles_of_organizations.ts'
 import * as lists from './0020_lists.ts'
 import * as organizationSupport from './0022_organization_support.ts'
 import * as listsFromIndexes from './0023_lists.ts'
+import * as phoneAccounts from './0024_phone_accounts.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -44,6 +45,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0020_lists': lists,
   '0022_organization_support': organizationSupport,
   '0023_lists': listsFromIndexes,
+  '0024_phone_accounts': phoneAccounts,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -14,6 +14,7 @@ import { policyAt, suffices } from '../../server/domain/login-policy.ts'
 import * as passkeys from '../../server/domain/passkeys.ts'
 import { ACR } from '../../server/domain/proofs.ts'
 import { isRecent } from '../../server/domain/recent.ts'
+import { isReachable } from '../../server/domain/users.ts'
 import type { Failure } from '../../server/kernel/errors.ts'
 import type { Providers } from '../../server/oidc/providers.ts'
 import { type Form, fieldErrors, type PageHandler, seeOther } from '../page.ts'
@@ -93,7 +94,7 @@ export async function whoIsHere(
     roles: roles.map((role) => role.name),
     permissions: new Set(roles.flatMap((role) => role.permissions)),
     firstParty: true,
-    emailVerified: user.email_verified_at !== null,
+    emailVerified: isReachable(user),
     authTime: session.loginTs,
     expiresAt: session.exp,
     user,

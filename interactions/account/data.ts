@@ -4,7 +4,7 @@ import { exportOf } from '../../server/domain/data-export.ts'
 import * as deletion from '../../server/domain/deletion.ts'
 import type { Failure } from '../../server/kernel/errors.ts'
 import { cookieNames } from '../../server/oidc/provider.ts'
-import { type Form, fieldErrors, readForm, spend } from '../page.ts'
+import { type Form, fieldErrors, readForm, spend, typedPhone } from '../page.ts'
 import { render } from '../render.ts'
 import { type Member, type MemberHandler, show } from './area.ts'
 
@@ -27,21 +27,30 @@ export const exportData: MemberHandler = async (m) => {
 export const showDelete: MemberHandler = async (m) => deletePage(m)
 
 function deletePage(m: Member, again: { form?: Form; errors?: object; status?: number } = {}): void {
-  show(m, 'delete', { section: 'data', email: m.user.email, days: deletion.KEPT_DAYS, ...again })
+  show(m, 'delete', {
+    section: 'data',
+    email: m.user.email,
+    phone: m.user.phone_number,
+    days: deletion.KEPT_DAYS,
+    ...again,
+  })
 }
 
 export const remove: MemberHandler = async (m) => {
   const { koa, ctx, user } = m
   const form = await readForm(koa)
   await spend(ctx, { name: 'delete-account', count: 20, seconds: 900 })
-  const given = { confirmation: form.confirmation ?? '' }
+  const typed = form.confirmation ?? ''
+  const given = { confirmation: user.email === null ? typedPhone(typed) : typed }
   try {
     await deletion.prepare(ctx, user, given)
     await transact(ctx, (inner) => deletion.remove(inner, user))
   } catch (error) {
     const { code, status } = error as Failure
     const errors: Partial<Record<Failure['code'], Record<string, string>>> = {
-      VALIDATION_ERROR: { confirmation: 'account.error.confirmation' },
+      VALIDATION_ERROR: {
+        confirmation: user.email === null ? 'account.error.confirmPhone' : 'account.error.confirmation',
+      },
       CONFLICT: { _form: 'account.error.lastAdmin' },
     }
     const mendable = errors[code] ? { errors: errors[code] } : fieldErrors(error)

@@ -3,6 +3,7 @@
 import { languages } from '../../adapters/i18n.ts'
 import { transact } from '../../server/api/pipeline.ts'
 import * as accounts from '../../server/domain/accounts.ts'
+import type { UserRow } from '../../server/domain/context.ts'
 import * as emailChange from '../../server/domain/email-change.ts'
 import * as passwords from '../../server/domain/passwords.ts'
 import * as users from '../../server/domain/users.ts'
@@ -14,7 +15,7 @@ import { mailboxLink } from '../step.ts'
 import { goOn, type Member, type MemberHandler, mend, show } from './area.ts'
 
 export const overview: MemberHandler = async (m) =>
-  show(m, 'overview', { verified: m.user.email_verified_at !== null, since: m.user.created_at })
+  show(m, 'overview', { verified: users.isReachable(m.user), since: m.user.created_at })
 
 const fields = ['given_name', 'family_name', 'nickname', 'phone_number', 'picture', 'locale', 'zoneinfo'] as const
 const zones = ['UTC', ...Intl.supportedValuesOf('timeZone').filter((zone) => zone !== 'UTC')]
@@ -35,7 +36,7 @@ const profilePage = (m: Member, again: { form?: Form; errors?: object; status?: 
 export const saveProfile: MemberHandler = async (m) => {
   const form = await readForm(m.koa)
   const value = (name: (typeof fields)[number]) => (form[name] ?? '').trim() || null
-  const errors = mistakes(form, m.user.zoneinfo)
+  const errors = mistakes(form, m.user)
   if (Object.keys(errors).length) return profilePage(m, { form, errors, status: 400 })
   await transact(m.ctx, (inner) =>
     users.updateProfile(inner, m.user.id, {
@@ -51,26 +52,32 @@ export const saveProfile: MemberHandler = async (m) => {
   goOn(m, 'profile', 'profile')
 }
 
-/** The same rules as the API's; `zone` is the one chosen before, which may have another name by now. */
-function mistakes(form: Form, zone: string | null): Record<string, string> {
+/** The same rules as the API's. The zone chosen before may have another name by now. */
+function mistakes(form: Form, user: UserRow): Record<string, string> {
   const errors: Record<string, string> = {}
   const of = (name: string) => (form[name] ?? '').trim()
   for (const name of ['given_name', 'family_name', 'nickname'])
     if (of(name).length > 100) errors[name] = 'field.error.tooLong'
   const phone = typedPhone(of('phone_number'))
   if (phone && !users.PHONE.test(phone)) errors.phone_number = 'account.error.phone'
+  else if (user.email === null && phone !== user.phone_number) errors.phone_number = 'account.error.onlyPhone'
   const picture = of('picture')
   if (picture && (picture.length > 2000 || !picture.startsWith('https://') || !URL.canParse(picture)))
     errors.picture = 'account.error.picture'
   if (of('locale') && !/^[A-Za-z0-9-]{1,35}$/.test(of('locale'))) errors.locale = 'account.error.choice'
-  if (of('zoneinfo') && ![...zones, zone].includes(of('zoneinfo'))) errors.zoneinfo = 'account.error.choice'
+  if (of('zoneinfo') && ![...zones, user.zoneinfo].includes(of('zoneinfo'))) errors.zoneinfo = 'account.error.choice'
   return errors
 }
 
 export const showEmail: MemberHandler = async (m) => emailPage(m)
 
 const emailPage = (m: Member, again: object = {}) =>
-  show(m, 'email', { verified: m.user.email_verified_at !== null, links: mailboxLink(m.ctx), ...again })
+  show(m, 'email', {
+    address: m.user.email,
+    verified: m.user.email_verified_at !== null,
+    links: mailboxLink(m.ctx),
+    ...again,
+  })
 
 export const changeEmail: MemberHandler = async (m) => {
   const form = await readForm(m.koa)
@@ -132,7 +139,7 @@ export const showPassword =
   }
 
 const passwordPage = (m: Member, present: boolean, again: object = {}) =>
-  show(m, 'password', { present, rules: passwordRules(m.ctx.tenant), email: m.user.email, ...again })
+  show(m, 'password', { present, rules: passwordRules(m.ctx.tenant), email: users.signInName(m.user), ...again })
 
 export const changePassword =
   (fresh: (handle: MemberHandler) => PageHandler): MemberHandler =>

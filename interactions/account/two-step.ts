@@ -15,6 +15,7 @@ export const showTwoStep: MemberHandler = async (m) => {
   const { user, ctx } = m
   show(m, section, {
     ...(await factors.status(ctx, user.id)),
+    hasEmail: user.email !== null,
     emailVerified: user.email_verified_at !== null,
     phone: user.phone_verified_at ? user.phone_number : undefined,
   })

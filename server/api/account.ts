@@ -139,7 +139,10 @@ export const remove = operation({
   auth: 'user',
   effect: 'write',
   errors: ['INVALID_CREDENTIALS', 'INSUFFICIENT_AUTHENTICATION', 'CONFLICT', 'RATE_LIMITED', 'UNAVAILABLE'],
-  input: object({ confirmation: email(), password: optional(Password) }),
+  input: object({
+    confirmation: text(254, { description: 'The address of the account, or its number where it has none' }),
+    password: optional(Password),
+  }),
   output: Done,
   prepare: (ctx, input) => deletion.prepare(ctx, ctx.actor!.user!, input),
   async run(ctx) {

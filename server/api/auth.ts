@@ -6,6 +6,7 @@ import * as sessions from '../domain/sessions.ts'
 import { definitions } from '../domain/settings.ts'
 import { settle } from '../domain/sign-in.ts'
 import * as tokenCookies from '../domain/token-cookies.ts'
+import { PHONE } from '../domain/users.ts'
 import { fail } from '../kernel/errors.ts'
 import {
   anything,
@@ -24,22 +25,23 @@ import { answerLogin, LoginAnswer } from './login-answer.ts'
 import { Done, done, Password, personNames, Tokens, User, userView } from './shapes.ts'
 
 const tag = 'Authentication'
+const phoneNumber = optional(text(32, { pattern: PHONE.source, description: 'E.164, such as +4915112345678' }))
 
 export const register = operation({
   id: 'auth.register',
   summary: 'Register a new user',
   description:
-    'Makes the account and mails a link that verifies the address. With `enumeration_protection` the answer is the same for a known address.',
+    'With `email` and `password`: makes the account and mails a link that verifies the address. With `phone_number` alone (the password is optional then): makes the account and texts a code, which proves the number and signs in at `otp/verify`. With `enumeration_protection` the answer is the same for a known address or number.',
   tag,
   auth: 'anyone',
   effect: 'write',
   limit: { name: 'register', count: 5, seconds: 3600 },
-  errors: ['VALIDATION_ERROR', 'WEAK_PASSWORD', 'REGISTRATION_DISABLED', 'CONFLICT', 'RATE_LIMITED'],
+  errors: ['VALIDATION_ERROR', 'WEAK_PASSWORD', 'REGISTRATION_DISABLED', 'CONFLICT', 'RATE_LIMITED', 'UNAVAILABLE'],
   input: object({
-    email: email(),
-    password: Password,
+    email: optional(email()),
+    password: optional(text(1024, { secret: true, description: 'Needed with an address' })),
     ...personNames,
-    phoneNumber: optional(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' })),
+    phoneNumber,
     acceptTerms: optional(
       text(64, { description: 'terms_version of the settings, where the person accepts; else signing in asks for it' }),
     ),
@@ -49,14 +51,18 @@ export const register = operation({
   prepare: accounts.prepareRegistration,
   async run(ctx, input, hash) {
     const user = await accounts.register(ctx, input, hash)
+    const message =
+      input.email === undefined ? 'A code is on its way to your number' : 'Check your mail to verify your address'
     const hidden = ctx.tenant.settings.enumeration_protection
-    return { ...(user && !hidden && { user: userView(user) }), message: 'Check your mail to verify your address' }
+    return { ...(user && !hidden && { user: userView(user) }), message }
   },
 })
 
 export const signIn = operation({
   id: 'auth.login',
   summary: 'Login with email and password',
+  description:
+    'Who has no address sends `phone_number` in place of `email`; before the number is proven by a texted code, that is EMAIL_VERIFICATION_REQUIRED.',
   tag,
   auth: 'anyone',
   effect: 'write',
@@ -71,10 +77,15 @@ export const signIn = operation({
     'RATE_LIMITED',
     'UNAVAILABLE',
   ],
-  input: object({ email: email(), password: Password }),
+  input: object({ email: optional(email()), phoneNumber, password: Password }),
   example: { email: 'user@example.com', password: 'SecurePassword123!' },
   output: LoginAnswer,
-  prepare: (ctx, input) => login.provePassword(ctx, input),
+  async prepare(ctx, { email: address, phoneNumber: number, password }) {
+    const name = address ?? number
+    if (name === undefined || (address !== undefined && number !== undefined))
+      throw fail('VALIDATION_ERROR', 'Send either email or phone_number')
+    return login.provePassword(ctx, { name, password })
+  },
   run: async (ctx, _input, proven) => answerLogin(ctx, await settle(ctx, login.proofOf(proven))),
 })
 

@@ -17,7 +17,7 @@ export const sendVerification = operation({
   output: Done,
   async run(ctx) {
     accounts.sendVerification(ctx, ctx.actor!.user!)
-    return done(ctx.actor!.emailVerified ? 'Your address is verified already' : 'Check your mail')
+    return done(ctx.actor!.user!.email_verified_at ? 'Your address is verified already' : 'Check your mail')
   },
 })
 

@@ -38,7 +38,7 @@ const Organization = resource('Organization', {
   status: oneOf(['active', 'suspended']),
   settings: record(anything()),
   memberCount: integer(),
-  owner: nullable(object({ id: uuid(), email: email() })),
+  owner: nullable(object({ id: uuid(), email: nullable(email()) })),
   createdAt: instant(),
   updatedAt: instant(),
 })

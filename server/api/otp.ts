@@ -21,7 +21,7 @@ export const send = operation({
   id: 'otp.send',
   summary: 'Create and send an OTP code (SMS or email)',
   description:
-    'With an access token: to the own address or number, to verify it. Without: to sign in; by SMS only to a number that was verified before. Answers the same whether there is an account or not.',
+    'With an access token: to the own address or number, to verify it. Without: to sign in; by SMS only to a number that was verified before, or that somebody without an address registered. Answers the same whether there is an account or not.',
   tag,
   auth: 'anyone',
   effect: 'write',

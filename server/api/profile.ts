@@ -50,7 +50,7 @@ const Authorization = resource('Authorization', {
 })
 const Profile = resource('Profile', {
   id: uuid(),
-  email: email(),
+  email: nullable(email()),
   firstName: nullable(string()),
   lastName: nullable(string()),
   emailVerified: boolean(),
@@ -127,7 +127,7 @@ export const summary = operation({
   input: object({}),
   output: resource('ProfileSummary', {
     id: uuid(),
-    email: email(),
+    email: nullable(email()),
     name: nullable(string()),
     picture: nullable(string()),
     emailVerified: boolean(),
@@ -140,7 +140,7 @@ export const summary = operation({
       email: user.email,
       name: fullName(user) ?? null,
       picture: user.picture,
-      emailVerified: ctx.actor!.emailVerified,
+      emailVerified: user.email_verified_at !== null,
       roles: ctx.actor!.roles,
     }
   },

@@ -20,7 +20,7 @@ import { fullName } from '../oidc/account.ts'
 
 export const User = resource('User', {
   id: uuid(),
-  email: email(),
+  email: nullable(email({ description: 'null for who signs in with a phone number alone' })),
   emailVerified: boolean(),
   name: optional(string()),
   givenName: nullable(string()),
@@ -111,7 +111,7 @@ export const RoleName = text(100, { pattern: '^[^\\s\\p{C}/][^\\p{C}/]*$' })
 export const slug = (description?: string) =>
   text(63, { pattern: '^[a-z0-9](|[a-z0-9-]{0,61}[a-z0-9])$', ...(description && { description }) })
 /** Who is a member of something. */
-export const Member = object({ id: uuid(), email: email(), name: nullable(string()) })
+export const Member = object({ id: uuid(), email: nullable(email()), name: nullable(string()) })
 export const stringList = (maxItems = 100) => array(text(2000), { maxItems })
 
 export function userView(user: UserRow) {

@@ -7,6 +7,7 @@ import * as devices from './devices.ts'
 import { newId } from './ids.ts'
 import { type Policy, policyAt, policyOf } from './login-policy.ts'
 import { type Person, type Proof, person } from './proofs.ts'
+import { isReachable } from './users.ts'
 
 /** For a second factor, or for what a person has to do. */
 export type Stage = 'factor' | 'actions'
@@ -68,9 +69,12 @@ export function assertMaySignIn(ctx: Context, user: Person, policy: Policy = pol
   if (user.status !== 'active') throw fail('ACCOUNT_DISABLED', 'This account is disabled')
   if (user.locked_until && user.locked_until > new Date()) throw fail('ACCOUNT_LOCKED', 'This account is locked')
   devices.assertNotBlocked(ctx, user)
-  if (!user.email_verified_at && (policy.verifiedEmail || user.required_actions.includes('verify_email'))) {
+  if (isReachable(user)) return
+  // Whoever has no address signs in with the number alone: it must be theirs.
+  if (user.email === null)
+    throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your telephone number first, by a texted code')
+  if (policy.verifiedEmail || user.required_actions.includes('verify_email'))
     throw fail('EMAIL_VERIFICATION_REQUIRED', 'Verify your e-mail address first')
-  }
 }
 
 const callerHash = (ctx: Context) => sha256(`${ctx.request.ip}\n${ctx.request.userAgent}`)

@@ -45,6 +45,7 @@ export interface Actor {
   permissions: Set<string>
   /** True for our own clients, whose tokens act with all the person may do; others only with the scopes they hold. */
   firstParty: boolean
+  /** The address is proven, or the number of who has none. */
   emailVerified: boolean
   /** Unix seconds. */
   authTime: number | undefined
@@ -58,7 +59,8 @@ export interface Actor {
 
 export interface UserRow {
   id: string
-  email: string
+  /** Null for who signs in with a telephone number alone. */
+  email: string | null
   email_verified_at: Date | null
   phone_number: string | null
   phone_verified_at: Date | null

@@ -14,14 +14,14 @@ import { forgiveFailures, provePassword } from './login.ts'
 import { leaveAll } from './memberships/leaving.ts'
 import { assertOneself, assertRecent } from './recent.ts'
 import * as sessions from './sessions.ts'
-import { emailKey } from './users.ts'
+import { emailKey, signInName } from './users.ts'
 import * as webhooks from './webhooks.ts'
 
 /** Days between deletion and erasure. */
 export const KEPT_DAYS = 30
 
 /**
- * Before the transaction: the address typed as confirmation, and the password or a sign-in that was not long ago.
+ * Before the transaction: the address (the number, without one) typed as confirmation, and the password or a sign-in that was not long ago.
  * VALIDATION_ERROR, INVALID_CREDENTIALS, INSUFFICIENT_AUTHENTICATION, RATE_LIMITED.
  */
 export async function prepare(
@@ -29,17 +29,19 @@ export async function prepare(
   user: UserRow,
   input: { confirmation: string; password?: string | undefined },
 ): Promise<void> {
-  if (emailKey(input.confirmation) !== emailKey(user.email))
-    throw fail('VALIDATION_ERROR', 'Type the e-mail address of the account to confirm', {
-      details: [{ field: 'confirmation', message: 'must be the e-mail address of the account' }],
+  if (emailKey(input.confirmation) !== emailKey(signInName(user))) {
+    const what = user.email === null ? 'telephone number' : 'e-mail address'
+    throw fail('VALIDATION_ERROR', `Type the ${what} of the account to confirm`, {
+      details: [{ field: 'confirmation', message: `must be the ${what} of the account` }],
     })
+  }
   assertOneself(ctx)
   if (input.password === undefined) return assertRecent(ctx)
-  await provePassword(ctx, { email: user.email, password: input.password }).catch((error) => {
+  await provePassword(ctx, { name: signInName(user), password: input.password }).catch((error) => {
     if (error?.code === 'INVALID_CREDENTIALS') throw fail('INVALID_CREDENTIALS', 'The password is wrong')
     throw error
   })
-  await forgiveFailures(ctx, user.email)
+  await forgiveFailures(ctx, user)
 }
 
 /** Ends the account and everything that opens it. CONFLICT for the last super administrator. */
@@ -69,6 +71,7 @@ export async function remove(ctx: Context, user: UserRow, how: 'self' | 'adminis
   // Somebody else's account there may be linked to a new account here.
   await ctx.db('identities').where(mine).delete()
   ctx.event('user.deleted', { userId: user.id, data: { how } })
+  if (user.email === null) return
   const locales = [user.locale, ...ctx.request.locales].filter((tag) => tag !== null)
   ctx.job('mail', { template: 'account-deleted', email: user.email, locales, ip: ctx.request.ip })
 }

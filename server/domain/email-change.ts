@@ -1,5 +1,5 @@
 /**
- * Another e-mail address for an account: proven by a link mailed to the new one, while the old one is told and can undo
+ * Another e-mail address for an account, or the first one of who signs in with a number: proven by a link mailed to the new one, while the old one is told and can undo
  * it. Until the proof everything stays as it is.
  */
 import { sha256 } from '../../adapters/sealing.ts'
@@ -31,7 +31,7 @@ export async function request(ctx: Context, user: UserRow, email: string): Promi
   const from = user.email
   ctx.job('mail', { template: 'email-change', userId: user.id, email: wanted, from, locales })
   // Whoever reads an address that was never proven may be a stranger: no link that brings the account there.
-  if (user.email_verified_at)
+  if (from !== null && user.email_verified_at)
     ctx.job('mail', { template: 'email-change-notice', userId: user.id, email: from, to: wanted, locales })
 }
 
@@ -40,7 +40,7 @@ export async function look(
   ctx: Context,
   kind: 'change_email' | 'undo_email',
   token: string,
-): Promise<{ from: string; to: string }> {
+): Promise<{ from: string | null; to: string }> {
   const found = await secrets.look(ctx.db, ctx.tenant.id, kind, token)
   if (!found) throw deadLink()
   return { from: found.data.from, to: found.data.to }

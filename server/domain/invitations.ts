@@ -96,11 +96,12 @@ export async function invite(ctx: Context, given: string, offering: places.Offer
   return row!
 }
 
-/** Mails the owner of an account without a password a link to choose one. Earlier links end. */
-export async function toAccount(ctx: Context, user: Addressee): Promise<void> {
-  await alone(ctx, user.email)
+/** Mails the owner of an account without a password a link to choose one. Earlier links end. CONFLICT without an address. */
+export async function toAccount(ctx: Context, user: Pick<UserRow, 'id' | 'email'>): Promise<void> {
+  const email = users.addressOf(user)
+  await alone(ctx, email)
   const replaced = await end(ctx, open(ctx).where({ user_id: user.id }))
-  await issue(ctx, await forAccounts(ctx, [user]), replaced)
+  await issue(ctx, await forAccounts(ctx, [{ id: user.id, email }]), replaced)
 }
 
 /** The same for many accounts that were made just now. */
@@ -108,7 +109,7 @@ export async function toNewAccounts(ctx: Context, accounts: Addressee[]): Promis
   if (accounts.length > 0) await issue(ctx, await forAccounts(ctx, accounts))
 }
 
-type Addressee = Pick<UserRow, 'id' | 'email'>
+type Addressee = { id: string; email: string }
 
 async function forAccounts(ctx: Context, accounts: Addressee[]): Promise<Values[]> {
   // Who manages several tenants is at home in one of them.

@@ -11,10 +11,10 @@ import { type Failure, fail } from '../kernel/errors.ts'
 import type { LimitState } from '../kernel/operation.ts'
 import { assertMaySignIn } from './attempts.ts'
 import { networkOf } from './callers.ts'
-import type { Context } from './context.ts'
+import type { Context, UserRow } from './context.ts'
 import { looksOf } from './events.ts'
 import { PERSON_EXTRAS, type Person, type Proof } from './proofs.ts'
-import { emailKey } from './users.ts'
+import { emailKey, signInName } from './users.ts'
 
 /** Failures from one address on one account before back-off starts; then 30 s, doubling to 15 min. */
 const PAIR_FREE = 5
@@ -71,25 +71,25 @@ function countersOf(ctx: Context, key: string): [pair: Buffer, account: Buffer] 
 }
 
 /** Who proved the account in another way starts afresh at this address. */
-export async function forgiveFailures(ctx: Context, email: string): Promise<void> {
+export async function forgiveFailures(ctx: Context, user: Pick<UserRow, 'email' | 'phone_number'>): Promise<void> {
   await ctx
     .db('login_counters')
     .where({ tenant_id: ctx.tenant.id })
-    .whereIn('key', countersOf(ctx, emailKey(email)))
+    .whereIn('key', countersOf(ctx, emailKey(signInName(user))))
     .delete()
 }
 
 /**
- * Proves the password. Fails with INVALID_CREDENTIALS (also for unknown accounts and accounts without a password),
+ * Proves the password of who signs in with this address or number. Fails with INVALID_CREDENTIALS (also for unknown accounts and accounts without a password),
  * ACCOUNT_DISABLED (after the right password only), RATE_LIMITED (back-off, or over `limit` of the caller's address: then
  * with details), UNAVAILABLE (hashing is overloaded).
  */
 export async function provePassword(
   ctx: Context,
-  input: { email: string; password: string },
+  input: { name: string; password: string },
   limit?: { name: string } & Rule,
 ): Promise<PasswordProof> {
-  const key = emailKey(input.email)
+  const key = emailKey(input.name)
   const [pair, account] = countersOf(ctx, key)
   const found = await beginAttempt(ctx, [ctx.tenant.id, pair, account, key, networkOf(ctx.request.ip)], limit)
   if (found.pair_refused || (found.account_refused && !found.known_address)) {
@@ -102,7 +102,7 @@ export async function provePassword(
     : await pretend(ctx, input.password)
   if (!ok) {
     if (found.locked_for !== null) await tellLocked(ctx, found.id ?? undefined, found.locked_for)
-    throw await refused(ctx, found.id ?? undefined, 'INVALID_CREDENTIALS')
+    throw await refused(ctx, found.id ?? undefined, wrong(key))
   }
   const {
     credential_id,
@@ -118,7 +118,7 @@ export async function provePassword(
   try {
     assertMaySignIn(ctx, user)
   } catch (error) {
-    throw await refused(ctx, user.id, (error as Failure).code as keyof typeof words)
+    throw await refused(ctx, user.id, error as Failure)
   }
   return {
     user,
@@ -177,18 +177,14 @@ async function pretend(ctx: Context, password: string): Promise<{ ok: false; reh
   return { ok: false, rehash: false }
 }
 
-const words = {
-  INVALID_CREDENTIALS: 'Wrong e-mail address or password',
-  ACCOUNT_DISABLED: 'This account is disabled',
-  ACCOUNT_LOCKED: 'This account is locked',
-  EMAIL_VERIFICATION_REQUIRED: 'Verify your e-mail address first',
-} as const
+const wrong = (key: string): Failure =>
+  fail('INVALID_CREDENTIALS', `Wrong ${key.includes('@') ? 'e-mail address' : 'telephone number'} or password`)
 
 /** Writes the failure down by itself: prepare() runs before the transaction. */
-async function refused(ctx: Context, userId: string | undefined, code: keyof typeof words): Promise<Error> {
-  const reason = code.toLowerCase()
+async function refused(ctx: Context, userId: string | undefined, failure: Failure): Promise<Failure> {
+  const reason = failure.code.toLowerCase()
   await ctx.out.recordNow(ctx, 'login.failed', { userId, data: { reason } })
-  return fail(code, words[code])
+  return failure
 }
 
 /** The proof, with what a right password leaves behind: counters cleared, use noted, an outdated hash replaced. */

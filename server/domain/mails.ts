@@ -50,8 +50,8 @@ export interface MailJob {
   /** magic-link: the hosted sign-in that waits for it, and whether it may make an account. */
   interactionId?: string
   mayRegister?: boolean
-  /** email-change: the address so far. email-change-notice: the one that is wanted. */
-  from?: string
+  /** email-change: the address so far, if any. email-change-notice: the one that is wanted. */
+  from?: string | null
   to?: string
 }
 
@@ -63,7 +63,7 @@ function placed(ip: string, place: (string | undefined)[]): string {
   return known ? `${ip} (${known})` : ip
 }
 
-/** Sends one mail. A user that is gone by now gets none. */
+/** Sends one mail. A user that is gone by now gets none, nor does one without an address: no secret is made for them either. */
 export async function send(out: Outside, mailer: Mailer, job: MailJob): Promise<void> {
   const tenant = await out.directory.byId(job.tenantId)
   if (!tenant) return

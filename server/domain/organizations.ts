@@ -29,7 +29,7 @@ export interface OrganizationRow {
 export interface OrganizationView extends OrganizationRow {
   memberCount: number
   /** Who has been Owner longest. */
-  owner: { id: string; email: string } | null
+  owner: { id: string; email: string | null } | null
 }
 
 const of = (ctx: Context) => ctx.db('organizations').where({ 'organizations.tenant_id': ctx.tenant.id })

@@ -1,12 +1,14 @@
 /**
  * One-time codes by mail or SMS: who is signed in proves the own address or number with one; anybody else signs in. By
- * mail it is the code of the magic link. By SMS only a number that was proven before lets anybody in.
+ * mail it is the code of the magic link. By SMS a number lets in who has proven it before, or who has nothing but it.
  */
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
 import * as magicLinks from './magic-links.ts'
-import { type Proof, person } from './proofs.ts'
+import * as numbers from './numbers.ts'
+import { type Person, type Proof, person } from './proofs.ts'
 import { assertRecent } from './recent.ts'
+import { claimNumber, isGuarded } from './reclaim.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -26,7 +28,7 @@ export function targetOf(ctx: Context, input: Target): To {
     (channel === 'sms' ? (input.phoneNumber ?? user?.phone_number) : (input.email ?? user?.email)) ?? undefined
   if (!address) throw fail('VALIDATION_ERROR', channel === 'sms' ? 'Send phone_number' : 'Send email')
   const isOwn =
-    channel === 'sms' ? address === user?.phone_number : users.emailKey(address) === users.emailKey(user?.email ?? '')
+    channel === 'sms' ? address === user?.phone_number : users.emailKey(address) === users.emailKey(user?.email ?? null)
   if (user && !isOwn) throw fail('VALIDATION_ERROR', 'This is not the address or number of your account')
   return { channel, address }
 }
@@ -49,8 +51,7 @@ export async function prepareSend(ctx: Context, input: Target): Promise<To> {
   }
   // A number lets people in and is a factor: whoever adds one has signed in a moment ago.
   if (ownUser(ctx)) await assertRecent(ctx)
-  if (!ctx.out.texter.available) throw fail('UNAVAILABLE', 'Text messages are not set up here', { retryAfter: 3600 })
-  await magicLinks.countText(ctx, to.address)
+  await numbers.prepareText(ctx, to.address)
   return to
 }
 
@@ -58,23 +59,9 @@ export async function prepareSend(ctx: Context, input: Target): Promise<To> {
 export async function send(ctx: Context, to: To, allowRegistration: boolean | undefined): Promise<void> {
   if (to.channel === 'email') return magicLinks.request(ctx, { email: to.address, allowRegistration })
   const own = ownUser(ctx)
-  const user = own ?? (await provenHolder(ctx, to.address))
+  const user = own ?? numbers.holderOf(await numbers.holders(ctx, to.address))
   ctx.event('otp.requested', { userId: user?.id, data: { channel: 'sms' } })
-  if (user?.status !== 'active') return ctx.job('nothing', {})
-  const purpose = own ? 'verify' : 'sign_in'
-  ctx.job('sms', { template: 'otp', userId: user.id, to: to.address, purpose, locales: ctx.request.locales })
-}
-
-/** The one person who has proven the number. Two of them are nobody. */
-async function provenHolder(ctx: Context, phoneNumber: string) {
-  const rows = await ctx
-    .db('users')
-    .where({ tenant_id: ctx.tenant.id, phone_number: phoneNumber })
-    .whereNotNull('phone_verified_at')
-    .whereNull('deleted_at')
-    .limit(2)
-    .select('id', 'status')
-  return rows.length === 1 ? rows[0] : undefined
+  numbers.text(ctx, to.address, own ? 'verify' : 'sign_in', user)
 }
 
 /** Before the transaction: the try is counted. INVALID_CODE. */
@@ -110,9 +97,21 @@ export async function verify(
     await verifyOwn(ctx, own.id, to, taken?.data.purpose === 'verify' ? taken : undefined)
     return undefined
   }
-  const user = taken?.userId && taken.data.purpose === 'sign_in' ? await person(ctx, taken.userId) : undefined
-  if (!user?.phone_verified_at || user.phone_number !== to.address) throw magicLinks.wrongCode()
-  return { user, amr: ['sms'], also: [] }
+  const purpose: numbers.Purpose | undefined = taken?.data.purpose
+  const user = taken?.userId && purpose !== 'verify' ? await person(ctx, taken.userId) : undefined
+  if (!user || user.phone_number !== to.address || !(user.phone_verified_at || user.email === null))
+    throw magicLinks.wrongCode()
+  const proof: Proof = { user, amr: ['sms'], also: [] }
+  // What was registered stays, as after a mailed link; and a second factor keeps strangers out by itself.
+  if (purpose === 'register' || isGuarded(ctx, proof, 'sms')) await proveNumber(ctx, user)
+  else await claimNumber(ctx, proof)
+  return proof
+}
+
+async function proveNumber(ctx: Context, user: Person): Promise<void> {
+  if (user.phone_verified_at) return
+  await users.prove(ctx, user.id, 'sms', user.phone_number!)
+  user.phone_verified_at = new Date()
 }
 
 async function verifyOwn(ctx: Context, userId: string, to: To, taken: secrets.Taken | undefined): Promise<void> {

@@ -22,6 +22,7 @@ import { newId } from './ids.ts'
 import type { Proof } from './proofs.ts'
 import { person } from './proofs.ts'
 import * as secrets from './secrets.ts'
+import { signInName } from './users.ts'
 
 /** Seconds a challenge may be answered. */
 export const PATIENCE = 300
@@ -94,8 +95,8 @@ export async function beginRegistration(ctx: Context, user: UserRow, attempt?: A
     name: ctx.tenant.name,
     user: {
       handle: handleOf(user.id),
-      name: user.email,
-      displayName: [user.given_name, user.family_name].filter(Boolean).join(' ') || user.email,
+      name: signInName(user),
+      displayName: [user.given_name, user.family_name].filter(Boolean).join(' ') || signInName(user),
     },
     challenge: await challenge(ctx, registration(ctx, user.id, attempt)),
     exclude: known.map(descriptor),

@@ -8,11 +8,13 @@ const LEFT_OVER = 6
 
 /** What is known of the person, as row or as input. */
 export interface About {
-  email: string
+  email?: string | null | undefined
   givenName?: string | null | undefined
   familyName?: string | null | undefined
   given_name?: string | null
   family_name?: string | null
+  phoneNumber?: string | null | undefined
+  phone_number?: string | null
 }
 
 export type Weakness =
@@ -68,10 +70,11 @@ const letters = (text: string) =>
     .replace(/[^\p{L}\p{N}]/gu, '')
 
 function contextOf(tenant: Tenant, about: About): string[] {
-  const [local = '', host = ''] = about.email.split('@')
+  const [local = '', host = ''] = (about.email ?? '').split('@')
   return [
     ...[local, ...local.split(/[._+-]/), ...host.split('.').slice(0, -1)],
     ...[about.givenName, about.familyName, about.given_name, about.family_name],
+    ...[about.phoneNumber, about.phone_number],
     ...[tenant.name, tenant.slug, ...tenant.settings.password_context_words],
   ]
     .map((word) => letters(word ?? ''))

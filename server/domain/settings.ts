@@ -12,10 +12,16 @@ const define = <S extends Schema>(schema: S, fallback: Static<S>, description: s
 
 export const definitions = {
   registration_enabled: define(boolean(), true, 'People may create their own account', true),
+  phone_registration_enabled: define(
+    boolean(),
+    true,
+    'People may create it with a telephone number alone, where texts can be sent',
+    true,
+  ),
   enumeration_protection: define(
     boolean(),
     false,
-    'Registering with a known address answers as if it were new, and mails its owner',
+    'Registering with a known address or number answers as if it were new, and tells its owner',
   ),
   require_verified_email: define(boolean(), false, 'Signing in asks for a verified e-mail address', true),
   password_min_length: define(integer({ minimum: 8, maximum: 64 }), 8, 'Shortest password allowed', true),

@@ -68,7 +68,7 @@ export async function settle(ctx: Context, proof: Proof, where: attempts.Where =
   const factors = secondFactors(policy, user, amr)
   ctx.event('login.mfa_required', { userId: user.id, clientId: where.clientId, data: { amr, factors } })
   const enrol = factors.length === 0
-  const enrolments = enrol ? enrolmentChoices(ctx, policy, amr) : []
+  const enrolments = enrol ? enrolmentChoices(ctx, user, policy, amr) : []
   const preferred =
     [...factors, ...enrolments].find((f) => f === user.preferred_factor) ?? factors[0] ?? enrolments[0] ?? 'totp'
   return { kind: 'mfa_required', methods: factors, preferred, enrol, enrolments, ...common }

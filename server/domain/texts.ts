@@ -5,6 +5,7 @@ import type { Outside } from './context.ts'
 import { mint as mintSecondFactor } from './factors/codes.ts'
 import { mint as mintSetUp } from './factors/sms.ts'
 import { LIFETIME } from './magic-links.ts'
+import type { Purpose } from './numbers.ts'
 import * as secrets from './secrets.ts'
 import * as users from './users.ts'
 
@@ -20,7 +21,7 @@ export interface SmsJob {
   number?: number
   credentialId?: string
   /** otp: what the code is good for. */
-  purpose?: 'sign_in' | 'verify'
+  purpose?: Purpose
 }
 
 /** Sends one text. Whoever is gone, or needs no code any more, gets none. */
@@ -31,7 +32,7 @@ export async function send(out: Outside, texter: Texter, job: SmsJob): Promise<v
   const code = await mint(out, job)
   if (!code) return
   const words = translator([user.locale ?? job.locales[0] ?? 'en'], tenant.wording)
-  const key = job.template === 'otp' && job.purpose === 'verify' ? 'sms.verify' : 'sms.code'
+  const key = job.template === 'otp' && job.purpose !== 'sign_in' ? 'sms.verify' : 'sms.code'
   const text = words.t(key, { code, name: tenant.name.replace(/\s+/g, ' ').trim() })
   // The last line lets phones fill the code in, on our pages only (WICG sms-one-time-codes).
   await texter.send({ tenantId: tenant.id, to: job.to, text: `${text}\n\n@${new URL(tenant.issuer).host} #${code}` })

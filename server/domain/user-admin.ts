@@ -102,10 +102,12 @@ export async function update(ctx: Context, id: string, change: PersonChange): Pr
   const before = await get(ctx, id)
   if (isAdministrative(change)) await assertMay(ctx, 'users:write')
   await assertMayManage(ctx, id)
-  if (Object.values(profile).some((value) => value !== undefined)) await users.updateProfile(ctx, id, profile)
+  const by = ctx.actor?.userId === id ? 'self' : 'administrator'
+  if (Object.values(profile).some((value) => value !== undefined)) await users.updateProfile(ctx, id, profile, by)
   const moved = email !== undefined && users.emailKey(email) !== users.emailKey(before.email)
   if (moved && (await users.byEmail(ctx.db, ctx.tenant.id, email)))
     throw fail('CONFLICT', 'There is an account with this e-mail address already')
+  if (emailVerified && email === undefined) users.addressOf(before)
   const verified = emailVerified ?? (moved ? false : undefined)
   if (email !== undefined || verified !== undefined) {
     await row(ctx, id).update({
@@ -175,7 +177,7 @@ export async function unlock(ctx: Context, id: string): Promise<ManagedRow> {
   // What a sign-in that was under way opened when the lock came must not come to life again.
   if (user.locked_until && user.locked_until > new Date()) await sessions.endAll(ctx, id)
   await row(ctx, id).update({ locked_until: null, updated_at: ctx.db.fn.now() })
-  await forgiveFailures(ctx, user.email)
+  await forgiveFailures(ctx, user)
   ctx.event('user.unlocked', { userId: id })
   return get(ctx, id)
 }
@@ -193,9 +195,10 @@ export async function resetPassword(ctx: Context, id: string, hash: string | und
   await assertMayManage(ctx, id)
   if (hash) {
     await passwords.change(ctx, user, hash, { how: 'reset' })
-    return forgiveFailures(ctx, user.email)
+    return forgiveFailures(ctx, user)
   }
   if (user.status !== 'active') throw fail('CONFLICT', 'This account is disabled')
+  users.addressOf(user)
   ctx.event('password.reset_requested', { userId: id })
   ctx.job('mail', { template: 'reset-password', userId: id, locales: ctx.request.locales })
 }

@@ -24,7 +24,7 @@ export interface WorkspaceRow {
 }
 
 export interface MemberView {
-  user: { id: string; email: string; name: string | null }
+  user: { id: string; email: string | null; name: string | null }
   role: WorkspaceRole
   createdAt: Date
 }
@@ -152,7 +152,7 @@ export async function listMembers(ctx: Context, id: string, page: Window): Promi
 
 interface MemberRow {
   user_id: string
-  email: string
+  email: string | null
   name: string | null
   role: WorkspaceRole
   created_at: Date

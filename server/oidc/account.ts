@@ -1,6 +1,7 @@
 /** A user as OpenID Connect claims. */
 import type { UserRow } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
+import { signInName } from '../domain/users.ts'
 
 /** Scopes beyond OIDC Core's and the claims they open. */
 export const claimsByScope = {
@@ -37,13 +38,13 @@ export function claimsOf(tenant: Tenant, user: UserRow & { role_ids: string[] })
     given_name: user.given_name ?? undefined,
     family_name: user.family_name ?? undefined,
     nickname: user.nickname ?? undefined,
-    preferred_username: user.email,
+    preferred_username: signInName(user),
     picture: user.picture ?? undefined,
     locale: user.locale ?? undefined,
     zoneinfo: user.zoneinfo ?? undefined,
     updated_at: Math.floor(user.updated_at.getTime() / 1000),
-    email: user.email,
-    email_verified: user.email_verified_at !== null,
+    email: user.email ?? undefined,
+    email_verified: user.email ? user.email_verified_at !== null : undefined,
     phone_number: user.phone_number ?? undefined,
     phone_number_verified: user.phone_number ? user.phone_verified_at !== null : undefined,
     address: user.attributes.address,

@@ -7,6 +7,7 @@ import { countsAt, scopesByItself } from '../domain/clients/rights.ts'
 import type { Actor, Context } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
 import * as tokenCookies from '../domain/token-cookies.ts'
+import { isReachable } from '../domain/users.ts'
 import { fail } from '../kernel/errors.ts'
 import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
 import { isStanding } from './models.ts'
@@ -101,7 +102,7 @@ function keyActor(key: apiKeys.UsedKey | undefined): Actor {
     roles: key.roles,
     permissions: scopes,
     firstParty: false,
-    emailVerified: key.user.email_verified_at !== null,
+    emailVerified: isReachable(key.user),
     authTime: undefined,
     expiresAt: key.expiresAt ?? Number.MAX_SAFE_INTEGER,
     user: key.user,
@@ -157,7 +158,7 @@ async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, 
     roles: roles.map((role) => role.name),
     permissions,
     firstParty: client.firstParty,
-    emailVerified: isUser && standing.user.email_verified_at !== null,
+    emailVerified: isUser && isReachable(standing.user),
     authTime: claims.auth_time as number | undefined,
     expiresAt: claims.exp,
     user: standing.user,

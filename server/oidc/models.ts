@@ -13,6 +13,7 @@ import { DIRECT_CLIENT } from '../domain/ids.ts'
 import { policyOf } from '../domain/login-policy.ts'
 import { belongings } from '../domain/memberships/lists.ts'
 import { ownPart, words } from '../domain/scopes.ts'
+import { isReachable } from '../domain/users.ts'
 import { type AccessTokenClaims, looksLikeJwt, signAccessToken, signJwt, verifyAccessToken } from './jwt.ts'
 
 /** What the provider sees in place of a JWT at introspection and revocation (it refuses structured tokens there). */
@@ -279,7 +280,7 @@ export async function findAccount(
   if (!unit || !/^[0-9a-f-]{36}$/.test(sub)) return undefined
   const user = await findPerson(unit, sub)
   if (!user || !mayAct(user)) return undefined
-  if (policyOf(tenant, client?.loginPolicy).verifiedEmail && !user.email_verified_at) return undefined
+  if (policyOf(tenant, client?.loginPolicy).verifiedEmail && !isReachable(user)) return undefined
   return {
     accountId: sub,
     user,

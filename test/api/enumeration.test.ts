@@ -215,6 +215,17 @@ describe('whether an account exists is not told', () => {
       (i) => ({ email: `page${i}@example.com`, password }),
       { send: await formAt((start) => `${start}/register`), fresh: true },
     )
+    const phone = '+4915130000000'
+    expect(
+      (await app.call('POST', '/v1/auth/register', { body: { phone_number: phone }, headers: from() })).status,
+    ).to.equal(201)
+    await indistinguishable(
+      '/v1/auth/register',
+      () => ({ phone_number: phone, password }),
+      (i) => ({ phone_number: `+49151${31_000_000 + i}`, password }),
+      { fresh: true },
+    )
+    expect(await app.db('users').where({ phone_number: phone })).to.have.length(1)
     expect(await app.db('users').where({ email_key: zoe.email })).to.have.length(1)
     await app.smtp.waitFor(zoe.email, /account/i)
     const taken = await app.call('POST', '/v1/auth/login', {
@@ -222,7 +233,7 @@ describe('whether an account exists is not told', () => {
       headers: from(),
     })
     expect(taken.status).to.equal(200)
-  }).timeout(60_000)
+  }).timeout(90_000)
 
   it('counts guesses at accounts that do not exist, too', async () => {
     const headers = from()

@@ -173,7 +173,7 @@ describe('importing from other systems', () => {
     })
     expect(Object.keys(notes(body)).filter((what) => what.startsWith('client bad: '))).to.have.lengthOf(1)
     expect(body.results.filter((r: any) => r.outcome === 'failed').map((r: any) => r.errors[0].message)).to.deep.equal([
-      'is required',
+      'or phone_number must be there',
       'is not a user as this system exports them',
     ])
 

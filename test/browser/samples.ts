@@ -226,7 +226,14 @@ export const samples: Record<string, Record<string, unknown>> = {
     links: { back: '/login' },
   },
   'mfa-enrol.none': { client, post: '/mfa/enrol', others: [], links: { back: '/login' } },
-  register: { client, links, rules },
+  register: { client, links: { ...links, other: '/register/phone' }, rules },
+  'register.phone': {
+    client,
+    byPhone: true,
+    links: { ...links, other: '/register' },
+    form: { phone_number: '+4915112345678' },
+    errors: { phone_number: 'register.error.numberTaken' },
+  },
   'register.wrong': {
     links,
     rules,

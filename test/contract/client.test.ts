@@ -19,7 +19,7 @@ const compiler = createRequire(import.meta.url)
 const story = `
 import * as api from './client.ts'
 
-export async function story(baseUrl: string, admin: { email: string; password: string }): Promise<string[]> {
+export async function story(baseUrl: string, admin: { email: string; password: string }): Promise<(string | null)[]> {
   api.defaults.baseUrl = baseUrl
   const made = await api.v1PostV1AuthRegister({ email: 'cleo@example.com', password: 'SecurePassword123!' })
   if (made.status !== 201) throw new Error(made.data.code + ': ' + made.data.detail)

@@ -24,12 +24,12 @@ export const ENROLLED = ['totp', 'webauthn', 'sms', 'email'] as const satisfies 
 type Begun = { method: Factor; id?: string; to?: string }
 
 /** What may be set up now. A mailbox or phone that was proven already adds nothing. */
-export function choices(ctx: Context, policy: Policy, amr: string[]): Factor[] {
+export function choices(ctx: Context, user: Person, policy: Policy, amr: string[]): Factor[] {
   const possible: Record<Factor, boolean> = {
     totp: true,
     webauthn: passkeys.usable(ctx) && !amr.includes('hwk'),
     sms: ctx.out.texter.available && !amr.includes('sms'),
-    email: !amr.includes('email'),
+    email: user.email !== null && !amr.includes('email'),
   }
   return ENROLLED.filter((f) => policy.factors.includes(f) && possible[f])
 }
@@ -43,7 +43,7 @@ export async function open(ctx: Context, by: second.By) {
   // Sign-ins that wait since before an update noted it otherwise: they begin anew.
   const noted = attempt.data.enrol
   const begun: Begun | undefined = typeof noted === 'object' ? noted : undefined
-  return { attempt, user, begun, choices: choices(ctx, policy, attempt.amr) }
+  return { attempt, user, begun, choices: choices(ctx, user, policy, attempt.amr) }
 }
 
 export interface Wish {
@@ -183,7 +183,8 @@ async function enableEmail(
   taken: boolean,
   options: factors.ChangeOptions,
 ): Promise<string[] | undefined> {
-  const proven = taken && (user.email_verified_at !== null || (await users.prove(ctx, user.id, 'email', user.email)))
+  const proven =
+    taken && (user.email_verified_at !== null || (await users.prove(ctx, user.id, 'email', users.addressOf(user))))
   if (!proven) throw fail('INVALID_CODE', 'This code was used already')
   return factors.enableEmail(ctx, { ...user, email_verified_at: user.email_verified_at ?? new Date() }, options)
 }

@@ -1,8 +1,9 @@
 /** Authenticator apps: setting one up, proving it, and using a code. A time step counts once (RFC 6238 section 5.2). */
 import { newTotpSecret, totpStep, totpUri } from '../../../adapters/totp.ts'
 import { fail } from '../../kernel/errors.ts'
-import type { Context } from '../context.ts'
+import type { Context, UserRow } from '../context.ts'
 import { newId } from '../ids.ts'
+import { signInName } from '../users.ts'
 import { dropPending } from './pending.ts'
 
 export interface TotpSetup {
@@ -12,6 +13,8 @@ export interface TotpSetup {
   /** otpauth:// address. */
   url: string
 }
+
+type Named = Pick<UserRow, 'id' | 'email' | 'phone_number'>
 
 /** Minutes until a secret that was never proven is no longer accepted. */
 const PENDING_MINUTES = 60
@@ -36,7 +39,7 @@ const pending = (ctx: Context, userId: string) =>
  */
 export async function setUp(
   ctx: Context,
-  user: { id: string; email: string },
+  user: Named,
   { instead }: { instead?: string | null } = {},
 ): Promise<TotpSetup> {
   const id = newId()
@@ -54,15 +57,11 @@ export async function setUp(
   return { id, secret, url: urlOf(ctx, user, secret) }
 }
 
-const urlOf = (ctx: Context, user: { email: string }, secret: string) =>
-  totpUri({ secret, issuer: ctx.tenant.name, account: user.email })
+const urlOf = (ctx: Context, user: Named, secret: string) =>
+  totpUri({ secret, issuer: ctx.tenant.name, account: signInName(user) })
 
 /** The set-up that is waiting, for a page that shows it again. */
-export async function waiting(
-  ctx: Context,
-  user: { id: string; email: string },
-  id: string,
-): Promise<TotpSetup | undefined> {
+export async function waiting(ctx: Context, user: Named, id: string): Promise<TotpSetup | undefined> {
   const row = await pending(ctx, user.id).where({ id }).first('id', 'secret')
   if (!row) return undefined
   const secret = open(ctx, row)

@@ -102,7 +102,7 @@ function workOf(ctx: Context, importId: string, entry: Entry, options: Options, 
   if (weak) return refused([{ field: 'password', message: weak }])
   return Object.assign(candidate, {
     importId,
-    key: emailKey(candidate.email),
+    key: emailKey(candidate.email ?? candidate.profile.phone_number!),
     roleIds: [],
     organizationIds: [],
     ended: false,
@@ -118,12 +118,14 @@ const short = ({ field, message }: Problem): Problem => ({ field: field.slice(0,
 
 function weakness(ctx: Context, { email, profile }: Candidate, password: string): string | undefined {
   try {
-    assertStrong(ctx, password, { email, givenName: profile.given_name, familyName: profile.family_name })
+    assertStrong(ctx, password, { email, ...profile })
     return undefined
   } catch (error) {
     return messageOf(error)
   }
 }
+
+const nameField = ({ email }: Work) => (email === undefined ? 'phone_number' : 'email')
 
 /** Somebody else may take an address between looking and writing; then it is looked at again. */
 const TRIES = 3
@@ -142,7 +144,7 @@ async function write(ctx: Context, works: Work[], options: Options): Promise<voi
     await meet(ctx, known, existing, options)
     left = left.filter((work) => !work.ended)
   }
-  for (const work of left) refuse(work, 'email', 'is being taken by somebody else at this moment')
+  for (const work of left) refuse(work, nameField(work), 'is being taken by somebody else at this moment')
 }
 
 async function find(ctx: Context, works: Work[], lock: boolean): Promise<Map<string, Existing>> {
@@ -162,6 +164,6 @@ async function meet(ctx: Context, works: Work[], existing: Map<string, Existing>
   for (const work of works) {
     const { id } = existing.get(work.key)!
     if (options.existing === 'skip') work.end('skipped', id)
-    else refuse(work, 'email', 'is of somebody who exists already', id)
+    else refuse(work, nameField(work), 'is of somebody who exists already', id)
   }
 }

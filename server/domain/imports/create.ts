@@ -23,15 +23,16 @@ export async function create(ctx: Context, works: Work[], options: Options): Pro
     made.map(([userId, work]) => ({ userId, work })),
   )
   for (const [id, work] of made) {
-    ctx.event('user.created', { userId: id, data: { email: work.email, import: work.importId } })
+    ctx.event('user.created', { userId: id, data: { ...nameOf(work), import: work.importId } })
     work.end('created', id)
   }
-  const waiting = made.filter(([, work]) => options.sendWelcome && !work.passwordHash && work.enabled !== false)
-  await toNewAccounts(
-    ctx,
-    waiting.map(([id, { email }]) => ({ id, email })),
+  const waiting = made.flatMap(([id, { email, passwordHash, enabled }]) =>
+    options.sendWelcome && email !== undefined && !passwordHash && enabled !== false ? [{ id, email }] : [],
   )
+  await toNewAccounts(ctx, waiting)
 }
+
+const nameOf = ({ email, key }: Work) => (email === undefined ? { phone_number: key } : { email })
 
 function fitsSchema(ctx: Context, work: Work): boolean {
   const schema = ctx.tenant.settings.user_attributes_schema

@@ -24,7 +24,7 @@ import { MAX_ATTRIBUTES } from '../users.ts'
 export const ImportedUser = object(
   {
     id: optional(nullable(uuid({ description: 'Of a new person; kept, so that apps go on knowing them' }))),
-    email: email(),
+    email: optional(nullable(email({ description: 'Or phone_number, of who signs in with nothing else' }))),
     email_verified: optional(nullable(boolean({ description: 'You vouch for the address' }))),
     given_name: optional(nullable(text(100))),
     family_name: optional(nullable(text(100))),
@@ -86,7 +86,8 @@ export const FIELDS = new Set(Object.keys(ImportedUser.properties))
 /** A row that may be written: absent leaves, null clears. */
 export interface Candidate {
   id?: string
-  email: string
+  /** Absent for who signs in with the number. */
+  email?: string
   emailVerified?: boolean
   phoneVerified?: boolean
   enabled?: boolean
@@ -137,6 +138,8 @@ function contradictions(row: Record<string, any>): Problem[] | undefined {
   if (row.totp_secret && !knownSecret(row.totp_secret)) wrong('totp_secret', 'is not Base32 of 10 to 64 bytes')
   if (row.enabled != null && row.status != null && row.enabled !== (row.status === 'active'))
     wrong('enabled', `and status ${row.status} contradict each other`)
+  if (!row.email && !row.phone_number) wrong('email', 'or phone_number must be there')
+  if (row.email_verified && !row.email) wrong('email_verified', 'needs an email')
   if (row.phone_number_verified && !row.phone_number) wrong('phone_number_verified', 'needs a phone_number')
   const created = row.created_at ? Date.parse(row.created_at) : 0
   if (!(created >= 0 && created <= Date.now())) wrong('created_at', 'must be in the past, and not before 1970')
@@ -149,7 +152,7 @@ function candidate(row: Record<string, any>): Candidate {
   const given = <T>(value: T | null | undefined) => value ?? undefined
   const all = {
     id: given(row.id)?.toLowerCase().replace('urn:uuid:', ''),
-    email: row.email,
+    email: given(row.email),
     emailVerified: given(row.email_verified),
     phoneVerified: given(row.phone_number_verified),
     enabled,

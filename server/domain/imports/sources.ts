@@ -111,7 +111,8 @@ function columnsOf(header: string[], ignoreUnknown: boolean): (string | undefine
     if (columns.indexOf(column) !== i) return [{ field: header[i]!, message: 'is a column twice' }]
     return FIELDS.has(column) || ignoreUnknown ? [] : [{ field: header[i]!, message: 'is not a known column' }]
   })
-  if (!columns.includes('email')) details.push({ field: 'email', message: 'is a column that must be there' })
+  if (!columns.includes('email') && !columns.includes('phone_number'))
+    details.push({ field: 'email', message: 'is a column that must be there, or phone_number' })
   if (details.length > 0)
     throw fail('VALIDATION_ERROR', `line 1: ${details[0]!.field} ${details[0]!.message}`, { details })
   return columns.map((column) => (column?.startsWith(ATTRIBUTE) || FIELDS.has(column ?? '') ? column : undefined))

@@ -90,8 +90,8 @@ export async function offered(ctx: Context, token: string): Promise<Offer> {
   return { row, where, invitedBy: inviter && nameOf(inviter), ...(await accountOf(ctx, row)) }
 }
 
-const nameOf = ({ given_name, family_name, email }: UserRow): string =>
-  [given_name, family_name].filter(Boolean).join(' ') || masked(email)
+const nameOf = (user: UserRow): string =>
+  [user.given_name, user.family_name].filter(Boolean).join(' ') || masked(users.signInName(user))
 
 async function accountOf(ctx: Context, row: InvitationRow): Promise<Pick<Offer, 'account' | 'mustSignIn'>> {
   const user = row.user_id

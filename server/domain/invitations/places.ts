@@ -49,7 +49,7 @@ export async function inviterOf(ctx: Context, userId: string): Promise<(Inviter 
   // Roles of a client count there only.
   const held = (await rolesOf(ctx, userId)).filter((id) => ctx.tenant.roles.get(id)?.scope === 'tenant')
   const names = new Set(await permissionsOf(ctx, held))
-  return { userId, emailVerified: user.email_verified_at !== null, permissions: names, user }
+  return { userId, emailVerified: users.isReachable(user), permissions: names, user }
 }
 
 /** The ids of these roles (ids or names), without the default role, which everybody gets. */

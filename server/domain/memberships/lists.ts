@@ -8,7 +8,7 @@ import { type MembershipRow, of } from './rows.ts'
 
 export interface MembershipView {
   id: string
-  user: { id: string; email: string; name: string | null }
+  user: { id: string; email: string | null; name: string | null }
   organization: { id: string; name: string; slug: string }
   role: { id: string; name: string }
   createdAt: Date
@@ -99,7 +99,7 @@ interface Joined {
   id: string
   created_at: Date
   user_id: string
-  email: string
+  email: string | null
   name: string | null
   organization_id: string
   organization: string

@@ -6,6 +6,7 @@ import * as backup from '../factors/backup.ts'
 import { changed, FACTORS, type Factor, list as listFactors } from '../factors.ts'
 import { personOf } from '../roles/members.ts'
 import * as sessions from '../sessions.ts'
+import { addressOf } from '../users.ts'
 
 export const TYPES = ['password', 'totp', 'email', 'sms', 'webauthn', 'backup_codes'] as const
 export type CredentialType = (typeof TYPES)[number]
@@ -79,9 +80,10 @@ export async function requireTotp(ctx: Context, userId: string, required: boolea
   ctx.event(required ? 'mfa.required' : 'mfa.requirement_lifted', { userId })
 }
 
-/** Asks the person by mail to set up an authenticator app. CONFLICT when one is on. */
+/** Asks the person by mail to set up an authenticator app. CONFLICT when one is on, or without an address. */
 export async function mailTotp(ctx: Context, userId: string): Promise<void> {
   if ((await totpStatus(ctx, userId)).enabled) throw fail('CONFLICT', 'The user has an authenticator app already')
+  addressOf(await personOf(ctx, userId))
   await requireTotp(ctx, userId, true)
   ctx.job('mail', { template: 'enrol-mfa', userId, locales: ctx.request.locales })
 }

@@ -19,7 +19,7 @@ const PAGE = 1000
 /** As they leave, in the names of the v1 surface. */
 interface Exported {
   id: string
-  email: string
+  email: string | null
   is_email_verified: boolean
   given_name: string | null
   family_name: string | null

@@ -86,6 +86,7 @@ export const eventTypes: string[] = [
   'permission.created',
   'permission.deleted',
   'permission.updated',
+  'phone.verified',
   'resource.created',
   'resource.deleted',
   'resource.updated',
