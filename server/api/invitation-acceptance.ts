@@ -161,22 +161,6 @@ const joining = {
   output: Accepted,
 } as const
 
-export const acceptReceived = operation({
-  ...joining,
-  id: 'invitations.accept_received',
-  summary: 'Accept an invitation to your own address',
-  errors: [
-    'NOT_FOUND',
-    'INVITATION_EXPIRED',
-    'EMAIL_VERIFICATION_REQUIRED',
-    'ACCESS_DENIED',
-    'CONFLICT',
-    'RATE_LIMITED',
-  ],
-  input: object({ id: uuid() }),
-  run: async (ctx, input) => accepted(ctx, await accepting.acceptPending(ctx, input.id)),
-})
-
 const acceptErrors = [
   'INVITATION_EXPIRED',
   'EMAIL_VERIFICATION_REQUIRED',
@@ -185,6 +169,16 @@ const acceptErrors = [
   'CONFLICT',
   'RATE_LIMITED',
 ] as const
+
+export const acceptReceived = operation({
+  ...joining,
+  id: 'invitations.accept_received',
+  summary: 'Accept an invitation to your own address',
+  errors: [...acceptErrors, 'NOT_FOUND'],
+  input: object({ id: uuid() }),
+  run: async (ctx, input) => accepted(ctx, await accepting.acceptPending(ctx, input.id)),
+})
+
 const secretErrors = [...acceptErrors, 'INVALID_TOKEN', 'EMAIL_MISMATCH'] as const
 
 /** Codes are much shorter than tokens. */
