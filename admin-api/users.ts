@@ -7,6 +7,7 @@ import { REQUIRED_ACTIONS } from '../server/domain/required-actions.ts'
 import * as roles from '../server/domain/roles.ts'
 import { list as listUsers, SORTS } from '../server/domain/user-admin/list.ts'
 import * as people from '../server/domain/user-admin.ts'
+import { PHONE } from '../server/domain/users.ts'
 import { fail } from '../server/kernel/errors.ts'
 import {
   anything,
@@ -36,7 +37,7 @@ const profile = {
   firstName: optional(nullable(text(100, { description: 'The same as the given name' }))),
   lastName: optional(nullable(text(100, { description: 'The same as the family name' }))),
   nickname: optional(nullable(text(100))),
-  phoneNumber: optional(nullable(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' }))),
+  phoneNumber: optional(nullable(text(32, { pattern: PHONE.source }))),
   picture: optional(nullable(uri({ pattern: '^https://' }))),
   locale: optional(nullable(text(35, { pattern: '^[A-Za-z0-9-]+$' }))),
   zoneinfo: optional(nullable(timeZone())),

@@ -32,7 +32,7 @@ export const update = operation({
   input: object({
     ...personNames,
     nickname: optional(nullable(text(100))),
-    phoneNumber: optional(nullable(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' }))),
+    phoneNumber: optional(nullable(text(32, { pattern: users.PHONE.source }))),
     picture: optional(nullable(uri({ pattern: '^https://' }))),
     locale: optional(nullable(text(35, { pattern: '^[A-Za-z0-9-]+$' }))),
     zoneinfo: optional(nullable(timeZone())),

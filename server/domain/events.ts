@@ -60,6 +60,7 @@ export async function insertOfMany(
   type: string,
   rows: { tenantId: string; data: Record<string, unknown> }[],
 ): Promise<void> {
+  if (rows.length === 0) return
   await db.raw(
     `with e as (
        insert into events (tenant_id, id, type, data)

@@ -30,12 +30,6 @@ export async function prepare(ctx: Context, { email }: Request): Promise<void> {
   if (!state.ok) throw fail('RATE_LIMITED', 'Too many mails to this address', { retryAfter: state.retryAfter })
 }
 
-/** The same for texts. RATE_LIMITED where one number is sent too many. */
-export async function countText(ctx: Context, phone: string): Promise<void> {
-  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:otp-to:${phone}`, SEND_LIMIT)
-  if (!state.ok) throw fail('RATE_LIMITED', 'Too many texts to this number', { retryAfter: state.retryAfter })
-}
-
 function assertEnabled(ctx: Context): void {
   if (!ctx.tenant.settings.magic_link_enabled) throw fail('ACCESS_DENIED', 'Sign-in by mail is switched off here')
 }

@@ -1,12 +1,13 @@
 /** Telephone numbers that let people in: whose they are, and the codes that are texted to them. */
 import { fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
-import { countText } from './magic-links.ts'
+import { SEND_LIMIT } from './magic-links.ts'
 
 /** Before the transaction: counts what one number is sent. RATE_LIMITED; UNAVAILABLE where nothing can be texted. */
 export async function prepareText(ctx: Context, number: string): Promise<void> {
   if (!ctx.out.texter.available) throw fail('UNAVAILABLE', 'Text messages are not set up here', { retryAfter: 3600 })
-  await countText(ctx, number)
+  const state = await ctx.out.limits.hit(`${ctx.tenant.id}:otp-to:${number}`, SEND_LIMIT)
+  if (!state.ok) throw fail('RATE_LIMITED', 'Too many texts to this number', { retryAfter: state.retryAfter })
 }
 
 export interface Holder {

@@ -14,13 +14,11 @@ import {
   requestOptions,
 } from '../../adapters/webauthn.ts'
 import { fail } from '../kernel/errors.ts'
-import type { Attempt } from './attempts.ts'
 import * as attempts from './attempts.ts'
 import type { Context, UserRow } from './context.ts'
 import { assertOneStays, holdFactors, passkeyChanged } from './factors.ts'
 import { newId } from './ids.ts'
-import type { Proof } from './proofs.ts'
-import { person } from './proofs.ts'
+import { type Proof, person } from './proofs.ts'
 import * as secrets from './secrets.ts'
 import { signInName } from './users.ts'
 
@@ -88,7 +86,7 @@ async function takeChallenge(ctx: Context, response: unknown): Promise<{ challen
 const stale = () => fail('INVALID_TOKEN', 'This took too long, or was answered already. Begin again')
 
 /** Options to make a passkey: for the session of the caller, or for the sign-in that waits. Those the person has are excluded. */
-export async function beginRegistration(ctx: Context, user: UserRow, attempt?: Attempt): Promise<Begun> {
+export async function beginRegistration(ctx: Context, user: UserRow, attempt?: attempts.Attempt): Promise<Begun> {
   const known = await rowsOf(ctx, user.id)
   if (known.length >= MOST) throw fail('CONFLICT', `Nobody needs more than ${MOST} passkeys. Remove one first`)
   const options = await creationOptions(partyOf(ctx), {
@@ -104,7 +102,7 @@ export async function beginRegistration(ctx: Context, user: UserRow, attempt?: A
   return { options, expiresIn: PATIENCE }
 }
 
-const registration = (ctx: Context, userId: string, attempt?: Attempt): Ceremony =>
+const registration = (ctx: Context, userId: string, attempt?: attempts.Attempt): Ceremony =>
   attempt
     ? { kind: 'enrol', userId, attemptId: attempt.id }
     : { kind: 'register', userId, sessionId: ctx.actor?.sessionId ?? null }
@@ -114,7 +112,7 @@ export async function checkRegistration(
   ctx: Context,
   userId: string,
   response: unknown,
-  attempt?: Attempt,
+  attempt?: attempts.Attempt,
 ): Promise<NewPasskey> {
   const { challenge: given, ceremony } = await takeChallenge(ctx, response)
   if (!isDeepStrictEqual(ceremony, registration(ctx, userId, attempt))) throw stale()
@@ -176,7 +174,7 @@ export async function remove(ctx: Context, userId: string, id: string): Promise<
 /** Options to sign in with: the person's own passkeys for a waiting attempt, else whichever the browser has for us. */
 export async function beginSignIn(
   ctx: Context,
-  where: { attempt?: Attempt | undefined; interactionId?: string | undefined } = {},
+  where: { attempt?: attempts.Attempt | undefined; interactionId?: string | undefined } = {},
 ): Promise<Begun> {
   const { attempt, interactionId } = where
   const allow = attempt && (await rowsOf(ctx, attempt.userId)).map(descriptor)
@@ -198,7 +196,7 @@ export async function beginSignIn(
 export interface Used {
   row: PasskeyRow
   assertion: webauthn.Assertion
-  attempt: Attempt | undefined
+  attempt: attempts.Attempt | undefined
 }
 
 /**
@@ -208,7 +206,7 @@ export interface Used {
 export async function checkSignIn(
   ctx: Context,
   response: unknown,
-  where: { findAttempt?: () => Promise<Attempt>; interactionId?: string | undefined },
+  where: { findAttempt?: () => Promise<attempts.Attempt>; interactionId?: string | undefined },
 ): Promise<Used> {
   const { challenge: given, ceremony } = await takeChallenge(ctx, response)
   if (ceremony.kind === 'register' || ceremony.kind === 'enrol') throw stale()

@@ -1,7 +1,7 @@
 /** One oidc-provider per tenant: its configuration, its unit of work, and its answers when the database is away. */
 
 import type { Context as KoaContext } from 'koa'
-import { interactionPolicy, Provider } from 'oidc-provider'
+import { errors, interactionPolicy, Provider } from 'oidc-provider'
 import { cookieKeys } from '../../adapters/cookie-keys.ts'
 import { isOutage, sqlState } from '../../adapters/knex.ts'
 import { flush, forgetStandings, newUnit, oidcAdapter, Replayed, units } from '../../adapters/oidc.ts'
@@ -370,7 +370,6 @@ async function resourceServer(tenant: Tenant, identifier: string, client: any) {
   const given = new Set(askable(tenant, client.record))
   const scopes = found?.scopes.map((s) => s.name).filter((name) => given.has(name)) ?? []
   if (!found || (found.scopes.length > 0 && scopes.length === 0)) {
-    const { errors } = await import('oidc-provider')
     throw new errors.InvalidTarget(found ? 'this client may not use the resource' : undefined)
   }
   return {

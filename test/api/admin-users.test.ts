@@ -411,4 +411,22 @@ describe('administration of users', () => {
       expectProblem(await app.call('PUT', `/v1/users/${ben.id}`, { token, body }), 400, 'VALIDATION_ERROR')
     expectProblem(await app.call('GET', '/v1/users/none', { token }), 400, 'VALIDATION_ERROR')
   })
+
+  it('takes time zones that exist, and names of which something shows', async () => {
+    const token = root
+    const zone = (zoneinfo: string) => app.call('PUT', `/v1/users/${ben.id}`, { token, body: { zoneinfo } })
+    expect((await zone('Europe/Berlin')).status).to.equal(200)
+    expectProblem(await zone('Mars/Olympus'), 400, 'VALIDATION_ERROR')
+    expect((await app.db('users').where({ id: ben.id }).first('zoneinfo')).zoneinfo).to.equal('Europe/Berlin')
+    for (const name of ['\u200b', ' ', 'a\u200bb'])
+      expectProblem(await app.call('POST', '/v1/admin/roles', { token, body: { name } }), 400, 'VALIDATION_ERROR')
+    for (const name of ['\u200b', '  '])
+      expectProblem(
+        await app.call('POST', '/v1/tenants', { token, body: { name, slug: 'unseen' } }),
+        400,
+        'VALIDATION_ERROR',
+      )
+    expect(await app.db('tenants').where({ slug: 'unseen' })).to.deep.equal([])
+    expect(await app.db('roles').whereILike('name', '%\u200b%')).to.deep.equal([])
+  })
 })

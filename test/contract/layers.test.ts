@@ -106,7 +106,7 @@ describe('layers', () => {
       const text = readFileSync(join(root, file), 'utf8')
       return /\bcreateRequire\b/.test(text) || /(?<!typeof )\bimport\('[^.]/.test(text)
     })
-    expect(others).to.deep.equal(['adapters/lazily.ts', 'server/oidc/provider.ts'])
+    expect(others).to.deep.equal(['adapters/lazily.ts'])
   })
 
   it('only configuration reads the environment; the entry points hand it over whole', () => {

@@ -7,7 +7,7 @@ import type { Knex } from 'knex'
 import type { Db } from '../../../adapters/knex.ts'
 import type { Outside } from '../context.ts'
 import { mountPathOf } from '../directory/load.ts'
-import { insertEvent } from '../events.ts'
+import { insertOfMany } from '../events.ts'
 import { NIL } from '../ids.ts'
 import { type KeyRow, openKey, type SigningKey } from '../keys.ts'
 import { rootOfTree, type Tree, treesOf } from './store.ts'
@@ -119,10 +119,12 @@ async function write(trx: Knex.Transaction, heads: Head[], now: Date): Promise<v
     [column('id'), column('size')] as any,
   )
   const awaited = await awaitedBy(trx, heads)
-  for (const { id, size, root, jws } of heads.filter(({ id }) => awaited.has(id))) {
-    const data = { size, root: root.toString('base64url'), jws }
-    await insertEvent(trx, id, { type: ANNOUNCED, data })
-  }
+  const told = heads.filter(({ id }) => awaited.has(id))
+  await insertOfMany(
+    trx,
+    ANNOUNCED,
+    told.map(({ id, size, root, jws }) => ({ tenantId: id, data: { size, root: root.toString('base64url'), jws } })),
+  )
 }
 
 /** Tenants in which a webhook wants to hear of the head, where it says more than that the one before was announced. */

@@ -7,7 +7,7 @@ import * as attempts from '../attempts.ts'
 import type { Context } from '../context.ts'
 import * as factors from '../factors.ts'
 import { AMR, type Factor, type Policy } from '../login-policy.ts'
-import { countText } from '../magic-links.ts'
+import { prepareText } from '../numbers.ts'
 import * as passkeys from '../passkeys.ts'
 import type { Person } from '../proofs.ts'
 import * as sessions from '../sessions.ts'
@@ -64,7 +64,7 @@ export async function plan(ctx: Context, by: second.By, wish: Wish): Promise<Pla
     throw fail('VALIDATION_ERROR', 'This factor cannot be set up now', { details: { methods: found.choices } })
   if (method !== 'sms') return { ...found, method, phone: undefined }
   const phone = numberOf(found.user, wish.phoneNumber)
-  await countText(ctx, phone)
+  await prepareText(ctx, phone)
   return { ...found, method, phone }
 }
 

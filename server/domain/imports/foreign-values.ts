@@ -1,4 +1,5 @@
 /** What the exports of other systems have in common: values as ours, with a note of those that have no place here. */
+import { PHONE } from '../users.ts'
 import type { Report } from './report.ts'
 
 /** A row of ours, or undefined for who is no person. Throws TypeError for what has another shape. */
@@ -16,7 +17,7 @@ export function picture(value: unknown, report: Report): string | undefined {
 export function phone(value: unknown, report: Report): string | undefined {
   if (typeof value !== 'string' || value === '') return undefined
   const plain = value.replace(/[\s().-]/g, '')
-  if (/^\+[1-9][0-9]{6,14}$/.test(plain)) return plain
+  if (PHONE.test(plain)) return plain
   report.note('telephone numbers that are not in international form')
   return undefined
 }

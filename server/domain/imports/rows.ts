@@ -18,7 +18,7 @@ import {
   uuid,
 } from '../../kernel/schema.ts'
 import { bodyCheck, type Problem } from '../../kernel/validate.ts'
-import { MAX_ATTRIBUTES } from '../users.ts'
+import { MAX_ATTRIBUTES, PHONE } from '../users.ts'
 
 /** As it is sent; names are those of the wire, since files have them. */
 export const ImportedUser = object(
@@ -29,7 +29,7 @@ export const ImportedUser = object(
     given_name: optional(nullable(text(100))),
     family_name: optional(nullable(text(100))),
     nickname: optional(nullable(text(100))),
-    phone_number: optional(nullable(text(32, { pattern: '^\\+[1-9][0-9]{6,14}$' }))),
+    phone_number: optional(nullable(text(32, { pattern: PHONE.source }))),
     phone_number_verified: optional(nullable(boolean())),
     picture: optional(nullable(uri({ pattern: '^https://' }))),
     locale: optional(nullable(text(35, { pattern: '^[A-Za-z0-9-]+$' }))),
