@@ -2,10 +2,12 @@
  * Tenants and clients as this process knows them: read once, kept, dropped when PostgreSQL announces a change, and
  * checked by version every few seconds in case an announcement was missed.
  */
+
 import type { Knex } from 'knex'
 import type pg from 'pg'
 import type { Wording } from '../../adapters/i18n.ts'
 import { type Db, listener } from '../../adapters/knex.ts'
+import { used } from '../../adapters/lately.ts'
 import type { Logger } from '../../adapters/log.ts'
 import type { Sealing } from '../../adapters/sealing.ts'
 import { loadClient, loadTenant } from './directory/load.ts'
@@ -130,11 +132,7 @@ export function createDirectory(options: {
   const cached = <T>(map: Map<string, Promise<T>>, max: number, key: string, load: () => Promise<T>): Promise<T> => {
     const known = map.get(key)
     if (known) {
-      // The end of the map is what was used last. Which is first matters only once something has to go.
-      if (map.size > max / 2) {
-        map.delete(key)
-        map.set(key, known)
-      }
+      used(map, key, known, max)
       return known
     }
     const loading = load().then(

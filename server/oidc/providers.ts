@@ -1,7 +1,9 @@
 /** The provider of each tenant, rebuilt when the tenant changed; and the domain's port to it. */
+
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { inject } from 'light-my-request'
 import type { Provider } from 'oidc-provider'
+import { used } from '../../adapters/lately.ts'
 import { flush, newUnit, units } from '../../adapters/oidc.ts'
 import { sha256 } from '../../adapters/sealing.ts'
 import type { Context, OidcPort, Outside, TokenSet } from '../domain/context.ts'
@@ -29,11 +31,7 @@ export function createProviders(out: Outside, pages: ProviderPages): Providers {
     of(tenant) {
       const known = made.get(tenant.id)
       if (known?.tenant === tenant) {
-        // The end of the map is what was used last. Which is first matters only once something has to go.
-        if (made.size > MAX / 2) {
-          made.delete(tenant.id)
-          made.set(tenant.id, known)
-        }
+        used(made, tenant.id, known, MAX)
         return known
       }
       const provider = createProvider(out, tenant, pages)
