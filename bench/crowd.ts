@@ -98,7 +98,7 @@ async function makeRoles(trx: Knex, people: number): Promise<void> {
     const id = name === 'all' ? ROLE.user : newId()
     if (name !== 'all') await trx('roles').insert({ tenant_id: TENANT, id, name: `bench-${name}` })
     await trx.raw(
-      `insert into user_roles (tenant_id, user_id, role_id) select tenant_id, id, ? from users where tenant_id = ? and ${condition}
+      `insert into user_roles (tenant_id, user_id, role_id, user_created_at) select tenant_id, id, ?, created_at from users where tenant_id = ? and ${condition}
        order by random() on conflict do nothing`,
       [id, TENANT],
     )
@@ -116,8 +116,8 @@ async function makeOrganizations(trx: Knex, people: number): Promise<void> {
   )
   const join = (slug: string, condition: string) =>
     trx.raw(
-      `insert into memberships (tenant_id, id, organization_id, user_id, role_id)
-       select u.tenant_id, gen_random_uuid(), o.id, u.id, ? from
+      `insert into memberships (tenant_id, id, organization_id, user_id, role_id, user_created_at)
+       select u.tenant_id, gen_random_uuid(), o.id, u.id, ?, u.created_at from
          (select *, ${slug} as slug from users where tenant_id = ? and ${condition} order by random()) u
        join organizations o on o.tenant_id = u.tenant_id and o.slug = u.slug on conflict do nothing`,
       [ROLE.member, TENANT],

@@ -22,6 +22,7 @@ import * as lists from './0020_lists.ts'
 import * as organizationSupport from './0022_organization_support.ts'
 import * as listsFromIndexes from './0023_lists.ts'
 import * as phoneAccounts from './0024_phone_accounts.ts'
+import * as members from './0026_members.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -46,6 +47,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0022_organization_support': organizationSupport,
   '0023_lists': listsFromIndexes,
   '0024_phone_accounts': phoneAccounts,
+  '0026_members': members,
 }
 
 const source: Knex.MigrationSource<string> = {
@@ -67,7 +69,7 @@ export async function migrate(db: Knex): Promise<string[]> {
     return done
   } finally {
     await connection.query('select pg_advisory_unlock($1)', [LOCK]).catch(() => {})
-    await connection.query('set statement_timeout = 15000').catch(() => {})
+    await connection.query('reset statement_timeout').catch(() => {})
     await db.client.releaseConnection(connection)
   }
 }

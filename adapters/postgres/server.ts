@@ -13,6 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { createServer } from 'node:net'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -27,13 +28,25 @@ export interface Server {
   port: number
 }
 
+const MIB = 2 ** 20
+
+/**
+ * What the database may keep in memory, by that of the machine or container (bytes): an eighth, which is taken only as data fills it.
+ * A list of a million people reads indexes of some hundred MB; what is not kept here is copied from the system's cache each time.
+ */
+export function memorySettings(memory: number): { shared_buffers: string; effective_cache_size: string } {
+  const kept = Math.round(Math.min(Math.max(memory / 8 / MIB, 64), 1024))
+  return { shared_buffers: `${kept}MB`, effective_cache_size: `${kept * 4}MB` }
+}
+
+/** 0 of constrainedMemory: no container's limit is known. */
+const memory = (): number => Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
+
 /** Fits beside the app on a small machine. Acknowledged writes are on disk: fsync and synchronous_commit are pinned on. */
 const settings = {
-  shared_buffers: '64MB',
   max_connections: '100',
   work_mem: '4MB',
   maintenance_work_mem: '64MB',
-  effective_cache_size: '512MB',
   random_page_cost: '1.1',
   max_wal_size: '512MB',
   fsync: 'on',
@@ -104,6 +117,7 @@ export async function startServer(home: Home, account: Account, binaries: Binari
   if (socket) rmSync(join(socket, '.s.PGSQL.5432.lock'), { force: true })
   const options: Record<string, string> = {
     ...settings,
+    ...memorySettings(memory()),
     port: String(port),
     listen_addresses: windows ? '127.0.0.1' : '',
     unix_socket_directories: socket,

@@ -20,6 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import pg from 'pg'
 import { createLogger } from '../../adapters/log.ts'
+import { memorySettings } from '../../adapters/postgres/server.ts'
 import { startEmbedded } from '../../adapters/postgres.ts'
 import { skip } from '../support/skip.ts'
 
@@ -66,6 +67,11 @@ describe('embedded PostgreSQL', function () {
     expect(Date.now() - since).to.be.below(1500)
     expect(await query(second.url, 'select word from kept')).to.equal('hello')
     await second.stop()
+  })
+
+  it('keeps an eighth of the memory there is, within bounds', () => {
+    const kept = (mib: number) => memorySettings(mib * 2 ** 20).shared_buffers
+    expect([256, 512, 2048, 100_000].map(kept)).to.deep.equal(['64MB', '64MB', '256MB', '1024MB'])
   })
 
   it('is private: directory, password and socket are for one account, and a password is needed', async () => {

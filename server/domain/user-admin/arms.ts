@@ -11,6 +11,7 @@ import {
   hasFamily,
   hasName,
   locked,
+  lookedUp,
   passing,
   people,
   type Query,
@@ -27,7 +28,7 @@ export const MEETING = 8
 /** Counted exactly up to here. */
 export const COUNTED = 10_000
 /** Looking a person up by id takes about as long as reading so many from an index in its order. */
-const LOOKING_UP = 30
+export const LOOKING_UP = 8
 
 export interface Arm {
   /** All it finds: people, or ids of a group's members. */
@@ -43,6 +44,8 @@ export interface Sized extends Arm {
   cost: number
   /** The planner's estimate. */
   everybody: number
+  /** The other groups of the filter, by size. */
+  others: { group: Group; size: number }[]
 }
 
 /** None where the filter asks for nothing that an index finds people by. */
@@ -116,17 +119,17 @@ export async function sized(ctx: Context, filter: UserFilter): Promise<Sized[]> 
   const everybody = await planned(ctx, people(ctx, filter))
   return arms
     .map((arm, i) => {
-      const others = sizes.filter((_, other) => arms[other]!.group && other !== i)
-      return { ...arm, size: sizes[i]!, cost: costOf(arm, sizes[i]!, others, everybody), everybody }
+      const others = arms.flatMap(({ group }, other) => (group && other !== i ? [{ group, size: sizes[other]! }] : []))
+      return { ...arm, size: sizes[i]!, others, cost: costOf(arm, sizes[i]!, others, everybody), everybody }
     })
     .sort((a, b) => a.cost - b.cost)
 }
 
 /** All are read and met with the other groups; of a group, those left are looked up. */
-function costOf({ group }: Arm, size: number, others: number[], everybody: number): number {
-  const met = others.reduce((cost, members) => cost + Math.min(members, size * MEETING), size)
+function costOf({ group }: Arm, size: number, others: Sized['others'], everybody: number): number {
+  const met = others.reduce((cost, other) => cost + Math.min(other.size, size * MEETING), size)
   if (!group) return met
-  return met + others.reduce((left, members) => left * Math.min(1, members / everybody), size) * LOOKING_UP
+  return met + others.reduce((left, other) => left * Math.min(1, other.size / everybody), size) * LOOKING_UP
 }
 
 /** What the planner expects. */
@@ -137,11 +140,17 @@ export async function planned(ctx: Context, query: Query): Promise<number> {
 }
 
 /** Of an arm's first `most`, those who pass the whole filter. Of a group, only those are looked up who are in the others too. */
-export function among(ctx: Context, filter: UserFilter, { rows, group, rest }: Arm, most = ALL): Query {
+export function among(ctx: Context, filter: UserFilter, { rows, group, rest, size, others }: Sized, most = ALL): Query {
   const some = rows().limit(most)
-  const others = groupsOf(filter).filter(({ id }) => id !== group?.id)
-  if (!group) return within(ctx, passing(ctx, ctx.db.from(some.as('users')), rest), others, 'users.id')
-  const ids = within(ctx, ctx.db.from(some.as('member')).select('member.id'), others, 'member.id').limit(ALL)
+  const meet = (found: Query, person: string): Query => {
+    for (const other of others) {
+      const isFew = Math.min(size, most) * MEETING < other.size
+      found = (isFew ? lookedUp : within)(ctx, found, other.group, person)
+    }
+    return found
+  }
+  if (!group) return meet(passing(ctx, ctx.db.from(some.as('users')), rest), 'users.id')
+  const ids = meet(ctx.db.from(some.as('member')).select('member.id'), 'member.id').limit(ALL)
   // As an array they are looked up in the order of the index, and neighbours together.
   const found = people(ctx, filter).whereRaw('users.id = any(array(?))', [ids] as any)
   return passing(ctx, ctx.db.from(found.as('users')), filter)

@@ -7,8 +7,18 @@ import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { open, seal } from '../cursors.ts'
 import type { ManagedRow } from '../user-admin.ts'
-import { ALL, among, COUNTED, MEETING, type Sized, sized } from './arms.ts'
-import { createdWithin, LAST_LOGIN, passing, people, type Query, seenWithin, type UserFilter } from './filter.ts'
+import { ALL, among, COUNTED, LOOKING_UP, MEETING, type Sized, sized } from './arms.ts'
+import {
+  createdWithin,
+  type Group,
+  LAST_LOGIN,
+  lookedUp,
+  passing,
+  people,
+  type Query,
+  seenWithin,
+  type UserFilter,
+} from './filter.ts'
 import { total } from './totals.ts'
 
 /** Column of each sort key, as its index has it. */
@@ -52,7 +62,7 @@ export const EFFORT = {
   /** What reading one of an arm costs, in steps of an order. */
   read: 1,
   /** Steps of an order that are walked before all of an arm is read. */
-  walk: 40_000,
+  walk: 25_000,
   /** So many members of a group are kept in memory at most while an order is walked: PostgreSQL's work_mem must hold them. */
   kept: 100_000,
 }
@@ -81,6 +91,8 @@ async function find(ctx: Context, filter: UserFilter, window: Window, arms: Size
   if (cost <= EFFORT.cheap) return readAll(ctx, filter, window, cheapest)
   const { everybody } = cheapest
   const share = arms.reduce((product, { size }) => product * Math.min(1, size / everybody), 1)
+  const members = await walkMembers(ctx, filter, window, arms, share)
+  if (members) return members
   const expected = ((window.offset + window.limit + 1) / share) * (filter.status === 'locked' ? OUTSIDE : 1)
   const isLikely = expected < Math.min(EFFORT.walk, cost)
   const walked = isLikely ? await walk(ctx, filter, window, arms, { steps: EFFORT.walk, expected }) : undefined
@@ -140,8 +152,51 @@ async function walk(
     .orderByRaw(`users.sort_key ${direction}${isUnique(window, filter) ? '' : `, users.id ${direction}`}`)
     .limit(window.limit + 1)
     .offset(window.cursor === undefined ? window.offset : 0)
-  const isFull = rows.length > window.limit
-  if (!isFull && steps < ALL && (await order.offset(steps - 1).first('users.id'))) return undefined
+  if (rows.length <= window.limit && steps < ALL && (await isLonger(order, steps, arms))) return undefined
+  return { ids: rows.map(({ id }) => id), total: undefined }
+}
+
+/** Whether an order goes on behind so many. Where people are many that is taken for granted, since looking takes as long as walking did. */
+async function isLonger(order: Query, steps: number, [arm]: Sized[]): Promise<boolean> {
+  return (arm?.everybody ?? 0) > 4 * steps || (await order.offset(steps - 1).first('users.id')) !== undefined
+}
+
+/**
+ * Steps through the members of the smallest group in the order in which they came, where that is the order asked for. Undefined if the page
+ * is not likely to be full soon (`share`: of everybody, those who pass), or is not after so many steps while there are more.
+ */
+async function walkMembers(
+  ctx: Context,
+  filter: UserFilter,
+  window: Window,
+  arms: Sized[],
+  share: number,
+): Promise<Found | undefined> {
+  const [smallest] = arms.filter(({ group }) => group).sort((a, b) => a.size - b.size)
+  if (!smallest?.group || !window.sort.endsWith('created_at')) return undefined
+  const {
+    group: { table, key, id },
+    others,
+  } = smallest
+  const steps = Math.floor(EFFORT.walk / (LOOKING_UP + others.length * MEETING))
+  const passes = share / Math.min(1, smallest.size / smallest.everybody)
+  if ((window.offset + window.limit + 1) / passes > steps) return undefined
+  const came = ctx.db(table).where({ tenant_id: ctx.tenant.id, [key]: id })
+  const members = ctx.db.from(came.select('user_id as id', 'user_created_at as created_at').as('users'))
+  const order = createdWithin(ordered(window, filter, members), filter).select('users.id', 'users.created_at')
+  const found = ctx.db.from(order.clone().limit(steps).as('member'))
+  for (const { group } of others) lookedUp(ctx, found, group, 'member.id')
+  const person = passing(ctx, people(ctx, filter).whereRaw('users.id = member.id'), filter)
+  const { direction } = orderOf(window.sort)
+  const rows: { id: string }[] = await found
+    // Limited, it is not made another join by the planner, which would give up the order.
+    .joinRaw('cross join lateral (?) as person', [person.limit(1)] as any)
+    .select('member.id')
+    .orderByRaw(`member.created_at ${direction}, member.id ${direction}`)
+    .limit(window.limit + 1)
+    .offset(window.cursor === undefined ? window.offset : 0)
+  if (rows.length <= window.limit && smallest.size >= steps && (await order.offset(steps - 1).first('users.id')))
+    return undefined
   return { ids: rows.map(({ id }) => id), total: undefined }
 }
 
@@ -150,14 +205,18 @@ function meeting(ctx: Context, found: Query, filter: UserFilter, arms: Sized[], 
   const met = passing(ctx, found, filter)
   for (const { group, size } of arms) {
     if (!group) continue
-    const members = `select g.user_id from ${group.table} g where g.tenant_id = ? and g.${group.key} = ?`
-    const values = [ctx.tenant.id, group.id]
-    // Neither is made a join by the planner, which would give up the order.
-    if (size <= Math.min(EFFORT.kept, steps * MEETING)) met.whereRaw(`(users.id in (${members})) is true`, values)
-    else met.whereRaw(`exists (${members} and g.user_id = users.id offset 0)`, values)
+    if (size <= Math.min(EFFORT.kept, steps * MEETING)) kept(ctx, met, group)
+    else lookedUp(ctx, met, group, 'users.id')
   }
   return met
 }
+
+/** Narrows people to a group's members, who are all kept in memory. Neither this nor the next is made a join by the planner, which would give up the order. */
+const kept = (ctx: Context, found: Query, { table, key, id }: Group): Query =>
+  found.whereRaw(`(users.id in (select g.user_id from ${table} g where g.tenant_id = ? and g.${key} = ?)) is true`, [
+    ctx.tenant.id,
+    id,
+  ])
 
 /** All of an arm who pass, sorted; counted where the arm is small, since counting keeps them all in memory. */
 async function readAll(ctx: Context, filter: UserFilter, window: Window, arm: Sized): Promise<Found> {

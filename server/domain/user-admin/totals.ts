@@ -3,8 +3,8 @@ import type { Context } from '../context.ts'
 import { among, COUNTED, planned, type Sized } from './arms.ts'
 import { passing, people, type Query, type UserFilter } from './filter.ts'
 
-/** So many of an arm are looked at to learn how many of them pass; fewer of a group, whose members are looked up. */
-const SAMPLE = { people: 1000, group: 300 }
+/** So many of an arm are looked at to learn how many of them pass. */
+const SAMPLE = 1000
 
 export interface Total {
   total: number
@@ -15,9 +15,8 @@ export interface Total {
 export async function total(ctx: Context, filter: UserFilter, [arm]: Sized[]): Promise<Total> {
   if (!arm) return ofAll(ctx, filter)
   if (isWhole(filter, arm)) return arm.size <= COUNTED ? exact(arm.size) : estimated(arm.size)
-  const some = arm.group ? SAMPLE.group : SAMPLE.people
-  const passed = await countOf(ctx, among(ctx, filter, arm, some).select(ctx.db.raw('1')))
-  return estimated(Math.round((arm.size * passed) / Math.min(some, arm.size)))
+  const passed = await countOf(ctx, among(ctx, filter, arm, SAMPLE).select(ctx.db.raw('1')))
+  return estimated(Math.round((arm.size * passed) / Math.min(SAMPLE, arm.size)))
 }
 
 /** Without any arm nearly all pass. */
