@@ -22,6 +22,7 @@ import * as lists from './0020_lists.ts'
 import * as organizationSupport from './0022_organization_support.ts'
 import * as listsFromIndexes from './0023_lists.ts'
 import * as phoneAccounts from './0024_phone_accounts.ts'
+import * as tenantSearch from './0027_tenant_search.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -46,6 +47,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0022_organization_support': organizationSupport,
   '0023_lists': listsFromIndexes,
   '0024_phone_accounts': phoneAccounts,
+  '0027_tenant_search': tenantSearch,
 }
 
 const source: Knex.MigrationSource<string> = {
