@@ -1,5 +1,5 @@
 /** Encryption at rest and keyed derivation from SECRET_KEY: AES-256-GCM, HKDF-SHA-256. */
-import { createCipheriv, createDecipheriv, hash, hkdfSync, randomBytes } from 'node:crypto'
+import { createCipheriv, createDecipheriv, createSecretKey, hash, hkdfSync, randomBytes } from 'node:crypto'
 
 export interface Sealing {
   /** Encrypts; `context` binds the result to its place (table, tenant, id), so rows cannot be swapped. */
@@ -12,7 +12,8 @@ export interface Sealing {
 
 export function createSealing(secretKey: Buffer): Sealing {
   const derive = (purpose: string) => Buffer.from(hkdfSync('sha256', secretKey, 'gatehouse', purpose, 32))
-  const key = derive('encryption at rest v1')
+  // Made once: of bytes, each use would make one (15 of 18 µs).
+  const key = createSecretKey(derive('encryption at rest v1'))
   return {
     derive,
     seal(plain, context) {

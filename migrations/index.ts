@@ -23,6 +23,7 @@ import * as organizationSupport from './0022_organization_support.ts'
 import * as listsFromIndexes from './0023_lists.ts'
 import * as phoneAccounts from './0024_phone_accounts.ts'
 import * as members from './0026_members.ts'
+import * as tenantSearch from './0027_tenant_search.ts'
 
 const migrations: Record<string, Knex.Migration> = {
   '0001_foundation': foundation,
@@ -48,6 +49,7 @@ const migrations: Record<string, Knex.Migration> = {
   '0023_lists': listsFromIndexes,
   '0024_phone_accounts': phoneAccounts,
   '0026_members': members,
+  '0027_tenant_search': tenantSearch,
 }
 
 const source: Knex.MigrationSource<string> = {

@@ -10,7 +10,7 @@ import { type Db, listener } from '../../adapters/knex.ts'
 import { used } from '../../adapters/lately.ts'
 import type { Logger } from '../../adapters/log.ts'
 import type { Sealing } from '../../adapters/sealing.ts'
-import { loadClient, loadTenant } from './directory/load.ts'
+import { idOf, loadClient, loadTenant } from './directory/load.ts'
 import { DIRECT_CLIENT } from './ids.ts'
 import type { SigningKey } from './keys.ts'
 import type { Settings } from './settings.ts'
@@ -154,12 +154,7 @@ export function createDirectory(options: {
     byId: (id) => cached(tenants, MAX_TENANTS, id, () => loadTenant(db, sealing, publicUrl, id)),
     async bySlug(slug) {
       const remembered = slugs.has(slug)
-      const id = await cached(
-        slugs,
-        MAX_TENANTS,
-        slug,
-        async () => (await db('tenants').where({ slug }).first('id'))?.id,
-      )
+      const id = await cached(slugs, MAX_TENANTS, slug, () => idOf(db, slug))
       const tenant = id ? await directory.byId(id) : undefined
       if (tenant) return tenant
       slugs.delete(slug)

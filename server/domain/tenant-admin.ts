@@ -65,8 +65,7 @@ export async function list(
   const matching = ctx.db('tenants')
   if (status) matching.where({ status })
   else matching.whereNot('status', 'deleted')
-  const pattern = `%${q?.replace(/[\\%_]/g, '\\$&')}%`
-  if (q) matching.where((either) => either.whereILike('slug', pattern).orWhereILike('name', pattern))
+  if (q) matching.whereRaw('search_key like lower(?)', [`%${q.replace(/[\\%_]/g, '\\$&')}%`])
   const page = matching
     .clone()
     .orderBy('slug')

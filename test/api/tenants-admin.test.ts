@@ -100,6 +100,7 @@ describe('tenants', () => {
     expect(rest.tenants.map((t: any) => t.slug)).to.deep.equal(Array.from({ length: 10 }, (_, i) => `bulk-${20 + i}`))
     expect((await top('GET', '/v1/tenants?q=bulk&limit=20&offset=20')).body.tenants).to.deep.equal(rest.tenants)
     expect((await top('GET', '/v1/tenants?q=%25')).body.total).to.equal(0)
+    expect((await top('GET', '/v1/tenants?q=BULK')).body.total).to.equal(first.total)
   })
 
   it('change, and are suspended and woken again at once', async () => {

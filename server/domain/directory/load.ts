@@ -1,6 +1,6 @@
 /** Reads a tenant or a client with everything that requests need of it. */
 import type { Wording } from '../../../adapters/i18n.ts'
-import type { Db } from '../../../adapters/knex.ts'
+import { type Db, named } from '../../../adapters/knex.ts'
 import type { Sealing } from '../../../adapters/sealing.ts'
 import type { ClientRecord, Role, Tenant } from '../directory.ts'
 import { DEFAULT_TENANT } from '../ids.ts'
@@ -13,9 +13,8 @@ const noWording: Wording = new Map()
 export const mountPathOf = ({ id, slug }: { id: string; slug: string }): string =>
   id === DEFAULT_TENANT ? '' : `/t/${slug}`
 
-export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: string): Promise<Tenant | undefined> {
-  const { rows } = await db.raw(
-    `select t.id, t.slug, t.name, t.status, t.version, t.branding,
+/** Prepared, since planning it takes three times as long as running it. */
+const TENANT = `select t.id, t.slug, t.name, t.status, t.version, t.branding,
       coalesce((select jsonb_object_agg(key, value) from settings where tenant_id = t.id), '{}') as settings,
       (select jsonb_object_agg(locale, texts) from (select locale, jsonb_object_agg(key, value) as texts from tenant_texts
         where tenant_id = t.id group by 1) w) as wording,
@@ -32,10 +31,14 @@ export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id
         from roles r where r.tenant_id = t.id and r.scope in ('tenant', 'client')), '[]') as roles,
       coalesce((select json_agg(r) from resources r where r.tenant_id = t.id), '[]') as resources,
       exists (select from webhooks w where w.tenant_id = t.id and w.enabled) as has_webhooks
-    from tenants t where t.id = ? and t.status <> 'deleted'`,
-    [id],
-  )
-  const found = rows[0]
+    from tenants t where t.id = $1 and t.status <> 'deleted'`
+
+/** The id that a slug has now, of a deleted one as well. */
+export const idOf = async (db: Db, slug: string): Promise<string | undefined> =>
+  (await named(db, 'tenant_id', 'select id from tenants where slug = $1', [slug]))[0]?.id
+
+export async function loadTenant(db: Db, sealing: Sealing, publicUrl: string, id: string): Promise<Tenant | undefined> {
+  const [found] = await named(db, 'tenant', TENANT, [id])
   if (!found) return undefined
   const mountPath = mountPathOf(found)
   return {
