@@ -27,6 +27,13 @@ const waiting = (koa: KoaContext, ctx: Context): string | undefined => {
     ? `${ctx.tenant.mountPath}/interaction/${interaction}`
     : undefined
 }
+/** From a page that ends something: back to the app that people come from, else to what a link of that kind says, their account. */
+function onward(koa: KoaContext, ctx: Context, kind: 'next' | 'login') {
+  const { client } = koa.state.page
+  return client?.uri
+    ? { client, links: { next: client.uri } }
+    : { links: { [kind]: `${ctx.tenant.mountPath}/account` } }
+}
 const home = (ctx: Context) => `${ctx.tenant.mountPath}/`
 
 /** Opening a link changes nothing: mail scanners open links. The button does. */
@@ -39,7 +46,7 @@ export const verifyEmail: PageHandler = async (koa, ctx) => {
   const form = await readForm(koa)
   await byLink(koa, ctx, 'verify_email', form.token ?? '')
   const user = await transact(ctx, (inner) => accounts.verifyEmail(inner, form.token ?? ''))
-  render(koa, 'verify-email-done', { email: user.email })
+  render(koa, 'verify-email-done', { email: user.email, ...onward(koa, ctx, 'next') })
 }
 
 /** Another confirmation link. The same answer whether there is such an account, waiting or not. */
@@ -120,7 +127,7 @@ export const reset: PageHandler = async (koa, ctx) => {
     if (!mendable || (error as Failure).code === 'RATE_LIMITED') throw error
     return resetPage(koa, ctx, token, { ...mendable, status: (error as Failure).status })
   }
-  render(koa, 'reset-password-done')
+  render(koa, 'reset-password-done', onward(koa, ctx, 'login'))
 }
 
 const setUpPage = (

@@ -49,6 +49,8 @@ export function dress(page: Page, client: ClientRecord, ctx?: Context): void {
   page.branding = faceAt(page.branding, client)
   if (texts) page.texts = texts
   page.wording = wordingAt(page.wording ?? noWording, client)
+  const { client_name: name, client_uri: uri } = client.metadata as Record<string, string | undefined>
+  page.client = { name: name ?? client.clientId, uri }
   if (ctx) ctx.cameFrom = client.clientId
 }
 

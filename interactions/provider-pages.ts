@@ -50,7 +50,7 @@ export const providerPages = (out: Outside): ProviderPages => {
       const known = open(koa, tenant)
       const session = await koa.oidc.provider.Session.get(koa)
       const { account } = await person(tenant, session.accountId)
-      if (!account) return render(koa, 'logged-out', known)
+      if (!account) return render(koa, 'logged-out', { links: { login: `${tenant.mountPath}/account` }, ...known })
       render(koa, 'signed-in', {
         account,
         ...known,

@@ -19,6 +19,8 @@ export interface Page {
   branding: Branding
   /** The app's own words, by language. */
   texts?: ClientBranding['texts']
+  /** The app that people come from. */
+  client?: { name: string; uri: string | undefined }
   /** The tenant's own words. */
   wording?: Wording
   /** The app's ui_locales parameter, space separated. */

@@ -90,6 +90,7 @@ describe('hosted pages in Chromium', function () {
         await look(nora, `verify-email${mode}`)
         await page.click('button[value=confirm]')
         await page.getByText('Address confirmed').waitFor()
+        expect(await page.locator('a.button.primary').getAttribute('href'), 'back to the app').to.equal(third.url)
         await look(nora, `verify-email-done${mode}`)
         expect((await userRow(email)).email_verified_at).to.be.instanceOf(Date)
         await page.goto(link)
@@ -130,6 +131,7 @@ describe('hosted pages in Chromium', function () {
         await page.fill('#new_password', PASSWORD)
         await page.click('button[value=reset]')
         await page.getByText('Password changed').first().waitFor()
+        expect(await page.locator('a.button.primary').getAttribute('href'), 'back to the app').to.equal(third.url)
         await look(who, `reset-done${mode}`)
 
         await open(before)
@@ -264,6 +266,7 @@ describe('hosted pages in Chromium', function () {
         await page.click('button[value=yes]')
         await page.getByText('You are signed out').first().waitFor()
         await look(who, `logged-out${mode}`)
+        expect(await page.locator('.actions a').getAttribute('href'), 'no app is known').to.equal('/account')
         await page.goto(`${app.url}/oauth/logout`)
         if (!scripts) await page.click('text=Continue')
         await page.getByText('You are signed out').first().waitFor()
