@@ -7,7 +7,7 @@ import { fail } from '../../kernel/errors.ts'
 import type { Context } from '../context.ts'
 import { open, seal } from '../cursors.ts'
 import type { ManagedRow } from '../user-admin.ts'
-import { ALL, among, COUNTED, LOOKING_UP, MEETING, type Sized, sized } from './arms.ts'
+import { ALL, among, COUNTED, type Sized, STEPS, sized } from './arms.ts'
 import {
   createdWithin,
   type Group,
@@ -55,14 +55,14 @@ interface Found {
 const OUTSIDE = 10
 /** Skipping looks at all who are skipped, and with filters at those between them. */
 const FARTHEST = 10_000
-/** How much is done before something else is tried. */
+/** How much is done before something else is tried, in steps of an order. */
 export const EFFORT = {
-  /** All of an arm are read at once up to this cost, in steps of an order. */
-  cheap: 20_000,
-  /** What reading one of an arm costs, in steps of an order. */
-  read: 1,
-  /** Steps of an order that are walked before all of an arm is read. */
-  walk: 25_000,
+  /** All of an arm are read at once up to this cost. */
+  cheap: 40_000,
+  /** Up to this cost as well, unless walking promises to take a quarter of it: what walking takes is a guess, this is not. */
+  sure: 100_000,
+  /** At least so many steps are walked before all of an arm is read; beyond, twice as many as were expected. */
+  walk: 40_000,
   /** So many members of a group are kept in memory at most while an order is walked: PostgreSQL's work_mem must hold them. */
   kept: 100_000,
 }
@@ -87,20 +87,38 @@ async function find(ctx: Context, filter: UserFilter, window: Window, arms: Size
   assertReachable(filter, window)
   const [cheapest] = arms
   if (!cheapest) return (await walk(ctx, filter, window, arms))!
-  const cost = cheapest.cost * EFFORT.read
+  const { cost } = cheapest
   if (cost <= EFFORT.cheap) return readAll(ctx, filter, window, cheapest)
   const { everybody } = cheapest
   const share = arms.reduce((product, { size }) => product * Math.min(1, size / everybody), 1)
-  const members = await walkMembers(ctx, filter, window, arms, share)
-  if (members) return members
-  const expected = ((window.offset + window.limit + 1) / share) * (filter.status === 'locked' ? OUTSIDE : 1)
-  const isLikely = expected < Math.min(EFFORT.walk, cost)
-  const walked = isLikely ? await walk(ctx, filter, window, arms, { steps: EFFORT.walk, expected }) : undefined
-  if (walked) return walked
-  // Those who pass are not where they were expected.
-  const rest = isLikely ? everybody : Math.min(expected, everybody)
-  return cost < rest ? readAll(ctx, filter, window, cheapest) : (await walk(ctx, filter, window, arms))!
+  const needed = (window.offset + window.limit + 1) / share
+  const expected = Math.min(everybody, needed * (filter.status === 'locked' ? OUTSIDE : 1))
+  const limited = { steps: Math.max(EFFORT.walk, 2 * expected), expected }
+  const members = membersOf(filter, window, arms, needed)
+  const costs = [
+    cost / (cost <= EFFORT.sure ? 4 : 1.5),
+    walking(window, arms, expected),
+    members?.cost ?? Number.POSITIVE_INFINITY,
+  ]
+  const least = costs.indexOf(Math.min(...costs))
+  const found =
+    least === 1
+      ? await walk(ctx, filter, window, arms, limited)
+      : least === 2
+        ? await walkMembers(ctx, filter, window, members!)
+        : undefined
+  if (found) return found
+  // It was the least, or those who pass are not where they were expected.
+  return cost < everybody ? readAll(ctx, filter, window, cheapest) : (await walk(ctx, filter, window, arms))!
 }
+
+/** What walking an order costs that is expected to take so many steps. */
+const walking = (window: Window, arms: Sized[], expected: number): number =>
+  arms.reduce((cost, arm) => cost + (arm.group ? Math.min(keeping(arm), asking(window, arm, expected)) : 0), expected)
+const keeping = ({ size }: Sized) => (size <= EFFORT.kept ? size * STEPS.keeping : Number.POSITIVE_INFINITY)
+/** Only those are asked for who pass all else: of them so many are members as the page needs. */
+const asking = ({ offset, limit }: Window, { size, everybody }: Sized, expected: number) =>
+  Math.min(expected, ((offset + limit + 1) * everybody) / Math.max(1, size)) * STEPS.meeting
 
 /** VALIDATION_ERROR for an offset that would read too much: the cursor leads on. */
 function assertReachable(filter: UserFilter, { offset }: Window): void {
@@ -130,7 +148,7 @@ function orderOf(sort: Sort) {
   }
 }
 
-/** Steps through the order, at most so many (`expected`: about how many it will be); undefined if the page is not full by then and there are more. */
+/** Steps through the order, at most so many (`expected`: about how many it will be, if all goes well); undefined if the page is not full by then and there are more. */
 async function walk(
   ctx: Context,
   filter: UserFilter,
@@ -145,6 +163,7 @@ async function walk(
     ctx,
     ctx.db.from(order.clone().limit(steps).as('users')),
     filter,
+    window,
     arms,
     expected,
   )
@@ -161,31 +180,35 @@ async function isLonger(order: Query, steps: number, [arm]: Sized[]): Promise<bo
   return (arm?.everybody ?? 0) > 4 * steps || (await order.offset(steps - 1).first('users.id')) !== undefined
 }
 
-/**
- * Steps through the members of the smallest group in the order in which they came, where that is the order asked for. Undefined if the page
- * is not likely to be full soon (`share`: of everybody, those who pass), or is not after so many steps while there are more.
- */
+interface Members {
+  /** The smallest group. */
+  arm: Sized
+  group: Group
+  steps: number
+  cost: number
+}
+
+/** Walking the members of the smallest group in the order in which they came, where that is asked for. `needed`: of everybody. */
+function membersOf(filter: UserFilter, window: Window, arms: Sized[], needed: number): Members | undefined {
+  const [arm] = arms.filter(({ group }) => group).sort((a, b) => a.size - b.size)
+  if (!arm?.group || !window.sort.endsWith('created_at')) return undefined
+  const expected = needed * Math.min(1, arm.size / arm.everybody)
+  const each = (filter.status === 'locked' ? 2 : 1) * STEPS.lookingUp + arm.others.length * STEPS.meeting
+  return { arm, group: arm.group, steps: Math.ceil(Math.max(EFFORT.walk / each, 2 * expected)), cost: expected * each }
+}
+
+/** Undefined if the page is not full after that many steps, and there are more. */
 async function walkMembers(
   ctx: Context,
   filter: UserFilter,
   window: Window,
-  arms: Sized[],
-  share: number,
+  { arm, group: { table, key, id }, steps }: Members,
 ): Promise<Found | undefined> {
-  const [smallest] = arms.filter(({ group }) => group).sort((a, b) => a.size - b.size)
-  if (!smallest?.group || !window.sort.endsWith('created_at')) return undefined
-  const {
-    group: { table, key, id },
-    others,
-  } = smallest
-  const steps = Math.floor(EFFORT.walk / (LOOKING_UP + others.length * MEETING))
-  const passes = share / Math.min(1, smallest.size / smallest.everybody)
-  if ((window.offset + window.limit + 1) / passes > steps) return undefined
   const came = ctx.db(table).where({ tenant_id: ctx.tenant.id, [key]: id })
   const members = ctx.db.from(came.select('user_id as id', 'user_created_at as created_at').as('users'))
   const order = createdWithin(ordered(window, filter, members), filter).select('users.id', 'users.created_at')
   const found = ctx.db.from(order.clone().limit(steps).as('member'))
-  for (const { group } of others) lookedUp(ctx, found, group, 'member.id')
+  for (const { group } of arm.others) lookedUp(ctx, found, group, 'member.id')
   const person = passing(ctx, people(ctx, filter).whereRaw('users.id = member.id'), filter)
   const { direction } = orderOf(window.sort)
   const rows: { id: string }[] = await found
@@ -195,18 +218,25 @@ async function walkMembers(
     .orderByRaw(`member.created_at ${direction}, member.id ${direction}`)
     .limit(window.limit + 1)
     .offset(window.cursor === undefined ? window.offset : 0)
-  if (rows.length <= window.limit && smallest.size >= steps && (await order.offset(steps - 1).first('users.id')))
+  if (rows.length <= window.limit && arm.size >= steps && (await order.offset(steps - 1).first('users.id')))
     return undefined
   return { ids: rows.map(({ id }) => id), total: undefined }
 }
 
 /** Narrows people to those who pass, while an order is walked. */
-function meeting(ctx: Context, found: Query, filter: UserFilter, arms: Sized[], steps: number): Query {
+function meeting(
+  ctx: Context,
+  found: Query,
+  filter: UserFilter,
+  window: Window,
+  arms: Sized[],
+  expected: number,
+): Query {
   const met = passing(ctx, found, filter)
-  for (const { group, size } of arms) {
-    if (!group) continue
-    if (size <= Math.min(EFFORT.kept, steps * MEETING)) kept(ctx, met, group)
-    else lookedUp(ctx, met, group, 'users.id')
+  for (const arm of arms) {
+    if (!arm.group) continue
+    if (keeping(arm) <= asking(window, arm, expected)) kept(ctx, met, arm.group)
+    else lookedUp(ctx, met, arm.group, 'users.id')
   }
   return met
 }
