@@ -56,6 +56,9 @@ const TAKES_AWAY = new Set([
   'user.deleted',
   'tenant.user_moved',
   'client.deleted',
+  'membership.deleted',
+  'organization.updated',
+  'organization.deleted',
 ])
 
 /** Runs fn in a transaction; events and jobs are committed with what it wrote. */

@@ -18,6 +18,7 @@ export interface Policy {
   /** Ways to sign in; all of them where undefined. */
   methods: readonly Method[] | undefined
   verifiedEmail: boolean
+  organization: 'optional' | 'required'
 }
 
 const STRICTNESS = ['off', 'optional', 'required'] as const
@@ -32,6 +33,7 @@ export function policyOf({ settings }: Pick<Tenant, 'settings'>, client: ClientP
     factors: both.length > 0 ? both : allowed,
     methods: client.methods,
     verifiedEmail: settings.require_verified_email || client.require_verified_email === true,
+    organization: client.organization ?? 'optional',
   }
 }
 

@@ -168,8 +168,9 @@ async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, 
 }
 
 /** Where the session of the sign-in is over (offline_access), nothing says how that was: it counts as one factor. */
-const signedBy = (claims: AccessTokenClaims, { session }: Standing) => ({
+const signedBy = (claims: AccessTokenClaims, { session, grant }: Standing) => ({
   userId: claims.sub,
   sessionId: claims.sid,
   amr: session?.amr ?? (claims.act ? ['imp'] : []),
+  organization: (grant as { organization?: string } | undefined)?.organization,
 })

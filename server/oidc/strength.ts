@@ -32,6 +32,8 @@ interface Signed {
   userId: string
   sessionId: string | undefined
   amr: string[]
+  /** Of the grant. */
+  organization: string | undefined
 }
 
 /** The same for what was issued on a session. A trusted device costs a look-up, and only where it decides. */
@@ -39,18 +41,25 @@ export async function isSessionEnough(
   out: Outside,
   tenant: Tenant,
   client: ClientRecord,
-  { userId, sessionId, amr }: Signed,
+  { userId, sessionId, amr, organization }: Signed,
 ): Promise<boolean> {
-  const { method, factor } = suffices(policyOf(tenant, client.loginPolicy), amr)
+  const policy = policyOf(tenant, client.loginPolicy)
+  if (policy.organization === 'required' && organization === undefined) return false
+  const { method, factor } = suffices(policy, amr)
   if (!method || factor) return method
   return sessionId !== undefined && devices.isSessionTrusted({ tenant, db: out.db }, userId, sessionId)
 }
 
 /** Before a refresh token is rotated. A session that proved a factor since counts; without one, what the token says. */
 export async function assertSessionSuffices(out: Outside, tenant: Tenant, oidc: any): Promise<void> {
-  const { RefreshToken: token } = oidc.entities
+  const { RefreshToken: token, Grant: grant } = oidc.entities
   const session = token.sessionUid && (await oidc.provider.Session.findByUid(token.sessionUid))
-  const signed = { userId: token.accountId, sessionId: token.sessionUid, amr: session?.amr ?? token.amr ?? [] }
+  const signed = {
+    userId: token.accountId,
+    sessionId: token.sessionUid,
+    amr: session?.amr ?? token.amr ?? [],
+    organization: grant.organization,
+  }
   if (await isSessionEnough(out, tenant, oidc.client.record, signed)) return
   throw Object.assign(new errors.InvalidGrant(TOO_WEAK), { error_description: TOO_WEAK })
 }
