@@ -21,6 +21,9 @@ export interface Policy {
   organization: 'optional' | 'required'
 }
 
+/** What a sign-in may have too little of. */
+export type Lack = 'factor' | 'organization'
+
 const STRICTNESS = ['off', 'optional', 'required'] as const
 
 /** The stricter of both. Where no factor pleases both, the tenant's count: nobody could sign in otherwise. */

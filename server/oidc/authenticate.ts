@@ -11,7 +11,7 @@ import { isReachable } from '../domain/users.ts'
 import { fail } from '../kernel/errors.ts'
 import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
 import { isStanding } from './models.ts'
-import { isSessionEnough } from './strength.ts'
+import { lackOf } from './strength.ts'
 
 export interface Authenticate {
   (ctx: Context, koa: KoaContext): Promise<Actor | null>
@@ -163,7 +163,7 @@ async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, 
     expiresAt: claims.exp,
     user: standing.user,
     impersonatorId: claims.act?.sub,
-    isWeak: isUser && !(await isSessionEnough(ctx.out, tenant, client, signedBy(claims, standing))),
+    lacks: isUser ? await lackOf(ctx.out, tenant, client, signedBy(claims, standing)) : undefined,
   }
 }
 

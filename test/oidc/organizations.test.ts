@@ -322,10 +322,21 @@ describe('signing in as a member of an organization', () => {
     await eventually(async () => expect(await refresh(late, before.refresh_token!)).to.equal('invalid_grant'))
     const refused = await me(before.access_token)
     expect(refused.status).to.equal(401)
-    expect(refused.headers.get('www-authenticate')).to.include('insufficient_user_authentication')
+    expect(refused.headers.get('www-authenticate'))
+      .to.include('insufficient_user_authentication')
+      .and.include('asks for an organization')
+      .and.not.include('acr_values')
     const after = await arrive(late, browser, ada, { scope: 'openid email account' })
     expect(after.id.org_id).to.equal(works.id)
     expect((await me(after.access_token)).status).to.equal(200)
+  })
+
+  it('machines of such a client are asked for none', async () => {
+    const fields = { grant_types: ['client_credentials'], redirect_uris: [], post_logout_redirect_uris: undefined }
+    const machine = await relyingParty(app, { ...fields, login_policy: { organization: 'required' } })
+    const { access_token } = await client.clientCredentialsGrant(machine.config)
+    expect(claimsOf(access_token)).to.not.have.property('org_id')
+    expect(await isActive(machine, access_token)).to.equal(true)
   })
 
   it('the built-in client of direct logins cannot be made to demand one', async () => {
