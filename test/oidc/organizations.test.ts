@@ -1,6 +1,7 @@
 /** Clients that demand an organization, and requests that name one: what is asked, what tokens say, and when they end. */
 import { expect } from 'chai'
 import * as client from 'openid-client'
+import { pause } from '../support/address.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
 import { claimsOf, eventually } from '../support/oauth.ts'
 import { someone } from '../support/roles.ts'
@@ -277,6 +278,18 @@ describe('signing in as a member of an organization', () => {
       expect(late.error, 'a code as well').to.equal('invalid_grant')
       expect(await isActive(team, ofOne.access_token), 'the other one goes on').to.equal(true)
       expect((await arrive(team, browser, ada)).id.org_id, 'and is what is left').to.equal(one.id)
+    })
+
+    it('is not what a request goes on with that was under way', async () => {
+      const ada = await someone(app)
+      const works = await organization(ada)
+      const browser = new Browser(app.url)
+      await arrive(team, browser, ada)
+      await pause(2100)
+      const login = await browser.open((await asked(team, { max_age: '1' })).href)
+      expect(login.page).to.include('name="password"')
+      await leave(works, ada)
+      expect((await signIn(browser, login, ada)).page).to.include('You are in no organisation')
     })
 
     it('rests while the organization is suspended, and ends when it is deleted', async () => {
