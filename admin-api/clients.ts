@@ -51,6 +51,10 @@ const loginPolicy = {
     description: 'Ways to sign in that are offered; all where absent',
   }),
   requireVerifiedEmail: boolean({ description: 'Signing in asks for a verified e-mail address' }),
+  organization: oneOf(['optional', 'required'], {
+    description:
+      'required: only members of an organization sign in, as members of one, which tokens name as org_id. optional, as where absent: where the authorization request names one',
+  }),
 }
 const branding = {
   logoUri: uri({ pattern: '^https://' }),

@@ -1,5 +1,6 @@
 /** The consent page: what an app asks for, and what is remembered of the answer. */
 import { units } from '../adapters/oidc.ts'
+import { belonging } from '../server/domain/memberships/lists.ts'
 import * as users from '../server/domain/users.ts'
 import { fail } from '../server/kernel/errors.ts'
 import { saveGrant } from '../server/oidc/grants.ts'
@@ -32,6 +33,8 @@ export async function showConsent(s: Step): Promise<void> {
     post: `${s.at}/consent`,
     client: { ...clientView(client), host: URL.parse(interaction.params.redirect_uri)?.host },
     account: accountView(user),
+    organization:
+      details.organization && (await belonging({ db: ctx.out.db, tenant: ctx.tenant }, user.id, details.organization)),
     links: { switch: `${s.at}?other=1` },
     scopes: requested.filter((scope) => !ofResources.has(scope)),
     granted: requested.filter((scope) => !asked.includes(scope)),
@@ -52,7 +55,8 @@ export const consent: StepHandler = async (s) => {
   }
   const { details } = interaction.prompt
   const existing = interaction.grantId ? await provider.Grant.find(interaction.grantId) : undefined
-  const grant = existing ?? new provider.Grant({ accountId: userId, clientId: client.clientId })
+  const grant =
+    existing ?? new provider.Grant({ accountId: userId, clientId: client.clientId, organization: details.organization })
   const scopes: string[] = details.missingOIDCScope ?? (existing ? [] : words(interaction.params.scope))
   const resources: Record<string, string[]> = details.missingResourceScopes ?? {}
   if (scopes.length) grant.addOIDCScope(scopes.join(' '))

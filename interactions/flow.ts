@@ -9,6 +9,7 @@ import { isEmail } from '../server/kernel/validate.ts'
 import { adopt } from './carried.ts'
 import { showConsent } from './consent.ts'
 import { showLogin } from './login-page.ts'
+import { showOrganizations } from './organization.ts'
 import { fieldErrors, readForm, seeOther, spend } from './page.ts'
 import { prove } from './prove.ts'
 import { showMailSent } from './registration.ts'
@@ -22,6 +23,7 @@ export const show: StepHandler = async (s) => {
   if (s.koa.query.other) return showLogin(s, { form: { email: '' } })
   if (prompt.name === 'consent') return showConsent(s)
   if (prompt.name === 'select_account') return showAccounts(s)
+  if (prompt.name === 'organization') return showOrganizations(s)
   return showLogin(s)
 }
 

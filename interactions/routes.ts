@@ -13,6 +13,7 @@ import { acceptInvitation, showInvitation } from './invitation.ts'
 import * as magicLink from './magic-link.ts'
 import * as mfa from './mfa.ts'
 import * as enrolment from './mfa-enrol.ts'
+import { organization } from './organization.ts'
 import { type PageHandler, page } from './page.ts'
 import * as passkey from './passkey.ts'
 import { rate } from './password-meter.ts'
@@ -37,6 +38,7 @@ export function pageRoutes(out: Outside, oidc: OidcPort, providers: Providers): 
   post('/interaction/:uid/register/phone', step(registerByPhone))
   post('/interaction/:uid/consent', step(consent))
   post('/interaction/:uid/account', step(flow.account))
+  post('/interaction/:uid/organization', step(organization))
   post('/interaction/:uid/abort', step(flow.abort))
 
   get('/interaction/:uid/magic-link', step(magicLink.showAsk))

@@ -2,7 +2,7 @@
 import type { AdapterPayload } from 'oidc-provider'
 import { named } from '../knex.ts'
 import { sha256 } from '../sealing.ts'
-import { CONTEXT_SELECT, contextJoins, person, ROLES_SELECT, remember, USER_SELECT } from './rows.ts'
+import { CONTEXT_SELECT, contextJoins, GRANT, person, ROLES_SELECT, remember, USER_SELECT } from './rows.ts'
 import { epoch, idOf, keyOf, sessionState, type Unit } from './unit.ts'
 
 const FIND_TOKEN = `select t.payload, t.expires_at, t.consumed_at, t.grant_id, ${CONTEXT_SELECT}
@@ -10,7 +10,7 @@ const FIND_TOKEN = `select t.payload, t.expires_at, t.consumed_at, t.grant_id, $
   where t.tenant_id = $1 and t.model = $2 and t.id = $3`
 const FIND_SESSION = `select s.id as s_id, s.payload as s_payload, s.expires_at as s_expires_at, s.ended_at as s_ended_at,
     s.end_reason as s_end_reason, s.last_used_at as s_last_used_at, ${USER_SELECT}, ${ROLES_SELECT},
-    g.id as g_id, g.payload as g_payload, g.expires_at as g_expires_at
+    g.id as g_id, ${GRANT} as g_payload, g.expires_at as g_expires_at
   from sessions s
   left join users u on u.tenant_id = $1 and u.id = s.user_id
   left join oidc_models g on g.tenant_id = $1 and g.model = 'Grant' and g.id = s.payload #>> array['authorizations', $3::text, 'grantId']
@@ -20,7 +20,13 @@ const FIND_INTERACTION = `select t.payload, t.expires_at, t.consumed_at, ${USER_
   from oidc_models t
   left join users u on u.tenant_id = $1 and u.id = (t.payload #>> '{result,login,accountId}')::uuid
   where t.tenant_id = $1 and t.model = 'Interaction' and t.id = $2`
+const FIND_GRANT = `select ${GRANT} as payload, expires_at, consumed_at from oidc_models g
+  where tenant_id = $1 and model = 'Grant' and id = $2`
 const FIND_MODEL = `select payload, expires_at, consumed_at from oidc_models where tenant_id = $1 and model = $2 and id = $3`
+const OWN_STATEMENTS: Record<string, { name: string; text: string }> = {
+  Interaction: { name: 'oidc_interaction', text: FIND_INTERACTION },
+  Grant: { name: 'oidc_grant', text: FIND_GRANT },
+}
 export const FIND_SESSION_BY_ID = `select id as s_id, payload as s_payload, expires_at as s_expires_at, ended_at as s_ended_at,
   end_reason as s_end_reason, last_used_at as s_last_used_at from sessions where tenant_id = $1 and id = $2`
 const FIND_USER = `select ${USER_SELECT}, ${ROLES_SELECT} from users u where u.tenant_id = $1 and u.id = $2`
@@ -51,12 +57,13 @@ export async function findRow(unit: Unit, model: string, id: string): Promise<Ad
   if (known !== undefined) return known ?? undefined
   const stored = idOf(model, id)
   const joined = model === 'RefreshToken' || model === 'AuthorizationCode' || model === 'AccessToken'
+  const own = OWN_STATEMENTS[model]
   const [row] = joined
     ? await named(unit.db, 'oidc_token', FIND_TOKEN, [unit.tenantId, model, stored])
-    : model === 'Interaction'
-      ? await named(unit.db, 'oidc_interaction', FIND_INTERACTION, [unit.tenantId, stored])
+    : own
+      ? await named(unit.db, own.name, own.text, [unit.tenantId, stored])
       : await named(unit.db, 'oidc_model', FIND_MODEL, [unit.tenantId, model, stored])
-  if (!row) {
+  if (!row?.payload) {
     unit.found.set(key, null)
     return undefined
   }

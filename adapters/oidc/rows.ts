@@ -22,7 +22,12 @@ export const USER_COLUMNS = [
 ] as const
 export const USER_SELECT = USER_COLUMNS.map((c) => `u.${c} as u_${c}`).join(', ')
 export const ROLES_SELECT = `array(select role_id from user_roles ur where ur.tenant_id = u.tenant_id and ur.user_id = u.id) as u_role_ids`
-export const CONTEXT_SELECT = `g.payload as g_payload, g.expires_at as g_expires_at,
+/** A grant's payload; null where it was made for an organization that is not active any more, or its person no member. */
+export const GRANT = `case when not g.payload ? 'organization' or exists (
+    select from memberships m join organizations o on o.tenant_id = m.tenant_id and o.id = m.organization_id
+    where m.tenant_id = $1 and m.organization_id = (g.payload ->> 'organization')::uuid and m.user_id = g.user_id
+      and o.status = 'active') then g.payload end`
+export const CONTEXT_SELECT = `${GRANT} as g_payload, g.expires_at as g_expires_at,
   s.id as s_id, s.payload as s_payload, s.expires_at as s_expires_at, s.ended_at as s_ended_at, s.end_reason as s_end_reason,
   s.last_used_at as s_last_used_at, ${USER_SELECT}, ${ROLES_SELECT}`
 export const contextJoins = (grant: string, session: string, user: string) => `

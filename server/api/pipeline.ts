@@ -56,6 +56,9 @@ const TAKES_AWAY = new Set([
   'user.deleted',
   'tenant.user_moved',
   'client.deleted',
+  'membership.deleted',
+  'organization.updated',
+  'organization.deleted',
 ])
 
 /** Runs fn in a transaction; events and jobs are committed with what it wrote. */
@@ -103,7 +106,7 @@ export function createKernel(out: Outside, oidc: OidcPort, authenticate: Authent
     },
     permit(ctx, auth, row, input) {
       permit(ctx, auth, row.permission, input)
-      if (auth !== 'anyone' && ctx.actor?.isWeak && !row.op.evenIfWeak) throw tooWeak()
+      if (auth !== 'anyone' && ctx.actor?.lacks && !row.op.evenIfWeak) throw tooWeak(ctx.actor.lacks)
       if (input.realm !== undefined) enterRealm(ctx)
     },
     limit: (ctx, limit) => out.limits.hit(`${ctx.tenant.id}:${limit.name}:${networkOf(ctx.request.ip)}`, limit),

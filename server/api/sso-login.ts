@@ -33,6 +33,7 @@ export const login = operation({
     state,
     scope: optional(text(4000)),
     resource: optional(text(2000, { description: 'An API resource (RFC 8707)' })),
+    organization: optional(text(63, { description: 'Id or slug of the organization to sign in as a member of' })),
   }),
   output: nothing,
   async run(ctx, input) {
@@ -47,7 +48,8 @@ export const login = operation({
       code_challenge_method: input.codeChallengeMethod,
       state: input.state,
     })
-    if (input.resource !== undefined) query.set('resource', input.resource)
+    for (const name of ['resource', 'organization'] as const)
+      if (input[name] !== undefined) query.set(name, input[name])
     ctx.reply.redirect = `${ctx.tenant.issuer}${OIDC_ROUTES.authorization}?${query}`
     return {}
   },

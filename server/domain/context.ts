@@ -12,6 +12,7 @@ import type { Social } from '../../adapters/social.ts'
 import type { Config } from '../config.ts'
 import { operationsOf } from '../kernel/operation.ts'
 import type { Directory, Tenant } from './directory.ts'
+import type { Lack } from './login-policy.ts'
 import type { Person, Proof } from './proofs.ts'
 
 /** Adapters and process-wide state, made once in server/deps.ts. */
@@ -53,8 +54,8 @@ export interface Actor {
   user: UserRow | undefined
   /** Who really acts, where the token is one of impersonation. */
   impersonatorId?: string | undefined
-  /** Signed in with less than is asked for today, such as a second factor. */
-  isWeak?: boolean
+  /** What is asked of a sign-in today and this one has not. */
+  lacks?: Lack | undefined
 }
 
 export interface UserRow {

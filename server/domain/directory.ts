@@ -48,6 +48,8 @@ export interface LoginPolicy {
   /** First factors that may be used; all where absent. */
   methods?: ('password' | 'magic_link' | 'otp' | 'passkey' | 'social')[]
   require_verified_email?: boolean
+  /** Whether people sign in to it as members of an organization. */
+  organization?: 'optional' | 'required'
 }
 /** The face of hosted pages for people who come from a client; over the tenant's. */
 export interface ClientBranding {

@@ -18,7 +18,11 @@ export interface Policy {
   /** Ways to sign in; all of them where undefined. */
   methods: readonly Method[] | undefined
   verifiedEmail: boolean
+  organization: 'optional' | 'required'
 }
+
+/** What a sign-in may have too little of. */
+export type Lack = 'factor' | 'organization'
 
 const STRICTNESS = ['off', 'optional', 'required'] as const
 
@@ -32,6 +36,7 @@ export function policyOf({ settings }: Pick<Tenant, 'settings'>, client: ClientP
     factors: both.length > 0 ? both : allowed,
     methods: client.methods,
     verifiedEmail: settings.require_verified_email || client.require_verified_email === true,
+    organization: client.organization ?? 'optional',
   }
 }
 

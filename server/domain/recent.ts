@@ -1,6 +1,7 @@
 /** Recent authentication: changes to how a person signs in ask for a sign-in that is not long ago (RFC 9470). */
 import { type Failure, fail } from '../kernel/errors.ts'
 import type { Context } from './context.ts'
+import type { Lack } from './login-policy.ts'
 import { ACR, acrOf } from './proofs.ts'
 
 /** Seconds. */
@@ -65,8 +66,10 @@ export function insufficient({ maxAge = RECENT, mfa = false }: RecentOptions = {
 }
 
 /** The same of a session that is not too old, but was opened with less than is asked for by now. */
-export const tooWeak = (): Failure =>
-  challenge('A second factor is asked for here by now. Sign in again', [`acr_values="${ACR.mfa}"`])
+export const tooWeak = (lack: Lack): Failure =>
+  lack === 'organization'
+    ? challenge('This app asks for an organization by now. Sign in again', [])
+    : challenge('A second factor is asked for here by now. Sign in again', [`acr_values="${ACR.mfa}"`])
 
 function challenge(message: string, asks: string[]): Failure {
   const words = ['Bearer error="insufficient_user_authentication"', `error_description="${message}"`, ...asks]

@@ -5,7 +5,7 @@ import { signInName } from '../domain/users.ts'
 
 /** Scopes beyond OIDC Core's and the claims they open. */
 export const claimsByScope = {
-  openid: ['sub', 'acr', 'amr', 'auth_time'],
+  openid: ['sub', 'acr', 'amr', 'auth_time', 'org_id'],
   profile: [
     'name',
     'given_name',

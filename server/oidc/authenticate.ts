@@ -11,7 +11,7 @@ import { isReachable } from '../domain/users.ts'
 import { fail } from '../kernel/errors.ts'
 import { type AccessTokenClaims, looksLikeJwt, verifyAccessToken } from './jwt.ts'
 import { isStanding } from './models.ts'
-import { isSessionEnough } from './strength.ts'
+import { lackOf } from './strength.ts'
 
 export interface Authenticate {
   (ctx: Context, koa: KoaContext): Promise<Actor | null>
@@ -163,13 +163,14 @@ async function actorOf(ctx: Context, tenant: Tenant, claims: AccessTokenClaims, 
     expiresAt: claims.exp,
     user: standing.user,
     impersonatorId: claims.act?.sub,
-    isWeak: isUser && !(await isSessionEnough(ctx.out, tenant, client, signedBy(claims, standing))),
+    lacks: isUser ? await lackOf(ctx.out, tenant, client, signedBy(claims, standing)) : undefined,
   }
 }
 
 /** Where the session of the sign-in is over (offline_access), nothing says how that was: it counts as one factor. */
-const signedBy = (claims: AccessTokenClaims, { session }: Standing) => ({
+const signedBy = (claims: AccessTokenClaims, { session, grant }: Standing) => ({
   userId: claims.sub,
   sessionId: claims.sid,
   amr: session?.amr ?? (claims.act ? ['imp'] : []),
+  organization: (grant as { organization?: string } | undefined)?.organization,
 })

@@ -2,6 +2,7 @@
 import type { Provider } from 'oidc-provider'
 import { units } from '../../adapters/oidc.ts'
 import { newId } from '../domain/ids.ts'
+import { endSiblings } from './organization-grants.ts'
 
 /** client_credentials issues a signed statement and changes nothing, so it leaves no row. */
 const byGrantType: Record<string, string> = { authorization_code: 'token.issued', refresh_token: 'token.refreshed' }
@@ -37,6 +38,9 @@ export function eventsOf(provider: Provider): void {
     record('authorization.granted', ctx, { scope: ctx.oidc.params.scope }),
   )
   provider.on('end_session.success', (ctx: any) => record('session.logged_out', ctx))
+  provider.on('grant.revoked' as any, (ctx: any, grantId: string) => {
+    if (ctx.oidc.route === 'end_session_confirm') endSiblings(grantId)
+  })
   // The token endpoint revokes a grant for one reason: something single-use came a second time (RFC 9700 4.14.2).
   provider.on('grant.revoked' as any, (ctx: any, grantId: string) => {
     if (ctx.oidc.route !== 'token') return

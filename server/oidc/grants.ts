@@ -2,20 +2,28 @@
 import { units } from '../../adapters/oidc.ts'
 import type { Outside } from '../domain/context.ts'
 import type { Tenant } from '../domain/directory.ts'
+import { type Place, placeOf } from './organization.ts'
 
-/** What oidc-provider calls to learn what was already granted. */
+/** What oidc-provider calls to learn what was already granted; nothing while it is open for which organization. */
 export async function consentedGrant(out: Outside, tenant: Tenant, ctx: any): Promise<any> {
   const { oidc } = ctx
   const { client, session, provider } = oidc
-  const answered = oidc.result?.consent?.grantId
-  if (answered) return provider.Grant.find(answered)
   const existing = session.grantIdFor(client.clientId)
-  const grant = existing ? await provider.Grant.find(existing) : undefined
+  const known = existing ? await provider.Grant.find(existing) : undefined
+  const place: Place = await placeOf(out, tenant, oidc, known?.organization)
+  ctx.state.place = place
+  if (place.open) return undefined
+  const isFor = (found: any) => (found?.organization === place.id ? found : undefined)
+  const answered = oidc.result?.consent?.grantId
+  if (answered) return isFor(await provider.Grant.find(answered))
+  // Tokens of one organization keep their grant when the next ones are for another.
+  const grant = isFor(known)
   const trusted = client.record.firstParty && !oidc.prompts.has('consent')
   if (grant && (!trusted || covers(grant, oidc))) return grant
   const consent = trusted ? asked(oidc) : await remembered(out, tenant, session.accountId, client.record.id)
   if (!consent) return grant
-  const made = grant ?? new provider.Grant({ accountId: session.accountId, clientId: client.clientId })
+  const made =
+    grant ?? new provider.Grant({ accountId: session.accountId, clientId: client.clientId, organization: place.id })
   made.addOIDCScope(consent.scopes.join(' '))
   for (const [identifier, scopes] of Object.entries(consent.resources))
     made.addResourceScope(identifier, scopes.join(' '))

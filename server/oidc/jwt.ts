@@ -18,6 +18,8 @@ export interface AccessTokenClaims {
   /** Grant it stands on; absent for client_credentials. */
   gid?: string
   tenant?: string
+  /** The organization it was issued for. */
+  org_id?: string
   cnf?: { jkt?: string; 'x5t#S256'?: string }
   act?: { sub: string }
   [claim: string]: unknown

@@ -15,6 +15,8 @@ import { belongings } from '../domain/memberships/lists.ts'
 import { ownPart, words } from '../domain/scopes.ts'
 import { isReachable } from '../domain/users.ts'
 import { type AccessTokenClaims, looksLikeJwt, signAccessToken, signJwt, verifyAccessToken } from './jwt.ts'
+import { organizationClaim } from './organization.ts'
+import { adaptGrants } from './organization-grants.ts'
 
 /** What the provider sees in place of a JWT at introspection and revocation (it refuses structured tokens there). */
 const STRUCTURED = 'structured-access-token'
@@ -25,6 +27,7 @@ export function adaptModels(provider: Provider, tenant: Tenant, directory: Direc
   const models = provider as any
   adaptClients(models, tenant, directory)
   adaptParams(models)
+  adaptGrants(models)
   for (const Model of [models.AccessToken, models.ClientCredentials]) adaptAccessTokens(Model, tenant, directory)
   adaptRefreshTokens(models)
   adaptIdTokens(models, tenant)
@@ -144,6 +147,7 @@ function adaptAccessTokens(Model: AnyToken, tenant: Tenant, directory: Directory
       ...(cnf && { cnf }),
       ...(this.act && { act: this.act }),
       tenant: tenant.slug,
+      ...organizationClaim(),
     }
     return { value: signAccessToken(tenant, claims, this.resourceServer?.jwt?.sign?.alg) }
   }
@@ -227,7 +231,7 @@ async function fromClaims(Model: AnyToken, tenant: Tenant, unit: Unit, claims: A
     aud: claims.aud === tenant.issuer ? undefined : claims.aud,
     jkt: claims.cnf?.jkt,
     'x5t#S256': claims.cnf?.['x5t#S256'],
-    extra: { tenant: claims.tenant, ...(claims.act && { act: claims.act }) },
+    extra: { tenant: claims.tenant, org_id: claims.org_id, act: claims.act },
   })
   token.format = 'jwt'
   return token
@@ -286,6 +290,7 @@ export async function findAccount(
     user,
     claims: async (_use, scope) => ({
       ...claims(tenant, user),
+      ...organizationClaim(),
       ...(scope.split(' ').includes('organizations') && {
         organizations: await belongings({ db: unit.db, tenant }, sub),
       }),

@@ -20,6 +20,7 @@ import { eventsOf } from './events.ts'
 import { consentedGrant } from './grants.ts'
 import { lifetimes } from './lifetimes.ts'
 import { adaptModels, askable, findAccount } from './models.ts'
+import { organizationClaim, organizationPrompt } from './organization.ts'
 import { assertSessionSuffices, isStrongEnough } from './strength.ts'
 
 /** Pages the provider asks for; given by the application so that this layer knows no views. */
@@ -299,7 +300,8 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
       await assertSessionSuffices(out, tenant, oidc)
       return true
     },
-    extraTokenClaims: () => ({ tenant: tenant.slug }),
+    extraParams: ['organization'],
+    extraTokenClaims: (ctx: unknown) => ({ tenant: tenant.slug, ...organizationClaim(ctx) }),
     clientBasedCORS: (_ctx: unknown, origin: string, client: any) => originAllowed(tenant, client, origin),
     interactions: {
       policy: prompts(out, tenant),
@@ -326,7 +328,7 @@ function configuration(out: Outside, tenant: Tenant, pages: ProviderPages) {
   }
 }
 
-/** The library's prompts, with select_account (OIDC Core 3.1.2.1) before them. */
+/** The library's prompts, with select_account (OIDC Core 3.1.2.1) before them, and the organization between login and consent. */
 function prompts(out: Outside, tenant: Tenant) {
   const policy = interactionPolicy.base()
   const { Prompt, Check } = interactionPolicy
@@ -353,6 +355,9 @@ function prompts(out: Outside, tenant: Tenant) {
   )
   policy.get('login')!.checks.add(stepUp)
   policy.add(new Prompt({ name: 'select_account', requestable: true }, chooser), 0)
+  policy.add(organizationPrompt(), 2)
+  // The page makes the grant.
+  policy.get('consent')!.details = (ctx: any) => ({ organization: ctx.state.place?.id })
   return policy
 }
 

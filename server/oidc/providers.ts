@@ -16,7 +16,7 @@ import { tooWeak } from '../domain/recent.ts'
 import { type Failure, fail } from '../kernel/errors.ts'
 import { saveGrant } from './grants.ts'
 import { cookieNames, createProvider, OIDC_ROUTES, type ProviderPages } from './provider.ts'
-import { TOO_WEAK } from './strength.ts'
+import { LACKS, TOO_WEAK } from './strength.ts'
 
 type Handler = (req: IncomingMessage, res: ServerResponse) => Promise<void>
 export interface Providers {
@@ -155,7 +155,8 @@ export const createOidcPort = (providers: Providers): OidcPort => ({
     form.set('client_id', clientId ?? (await clientOf(ctx, refreshToken)) ?? DIRECT_CLIENT)
     if (clientSecret) form.set('client_secret', clientSecret)
     return askForTokens(providers, ctx, form, ({ error, error_description: description }) => {
-      if (description === TOO_WEAK) return tooWeak()
+      const lack = LACKS.find((one) => TOO_WEAK[one] === description)
+      if (lack) return tooWeak(lack)
       return error === 'invalid_client'
         ? fail(
             'UNAUTHORIZED',

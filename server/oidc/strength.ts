@@ -6,12 +6,16 @@ import { errors } from 'oidc-provider'
 import type { Outside } from '../domain/context.ts'
 import * as devices from '../domain/devices.ts'
 import type { ClientRecord, Tenant } from '../domain/directory.ts'
-import { policyOf, suffices } from '../domain/login-policy.ts'
+import { type Lack, policyOf, suffices } from '../domain/login-policy.ts'
 import { ACR } from '../domain/proofs.ts'
 import { demandsMfa } from './acr.ts'
 
 /** What the token endpoint says of it; server/oidc/providers.ts knows it again. */
-export const TOO_WEAK = 'insufficient_user_authentication: sign in again, more is asked for now'
+export const TOO_WEAK: Record<Lack, string> = {
+  factor: 'insufficient_user_authentication: sign in again, more is asked for now',
+  organization: 'insufficient_user_authentication: sign in again, as a member of an organization',
+}
+export const LACKS = Object.keys(TOO_WEAK) as Lack[]
 
 /** At the authorization endpoint, for the session of the browser. */
 export async function isStrongEnough(out: Outside, tenant: Tenant, ctx: any): Promise<boolean> {
@@ -32,25 +36,37 @@ interface Signed {
   userId: string
   sessionId: string | undefined
   amr: string[]
+  /** Of the grant. */
+  organization: string | undefined
 }
 
-/** The same for what was issued on a session. A trusted device costs a look-up, and only where it decides. */
-export async function isSessionEnough(
+/** What was issued on a session has too little of. A trusted device costs a look-up, and only where it decides. */
+export async function lackOf(
   out: Outside,
   tenant: Tenant,
   client: ClientRecord,
-  { userId, sessionId, amr }: Signed,
-): Promise<boolean> {
-  const { method, factor } = suffices(policyOf(tenant, client.loginPolicy), amr)
-  if (!method || factor) return method
-  return sessionId !== undefined && devices.isSessionTrusted({ tenant, db: out.db }, userId, sessionId)
+  { userId, sessionId, amr, organization }: Signed,
+): Promise<Lack | undefined> {
+  const policy = policyOf(tenant, client.loginPolicy)
+  if (policy.organization === 'required' && organization === undefined) return 'organization'
+  const { method, factor } = suffices(policy, amr)
+  if (!method) return 'factor'
+  const isTrusted = () => sessionId !== undefined && devices.isSessionTrusted({ tenant, db: out.db }, userId, sessionId)
+  return factor || (await isTrusted()) ? undefined : 'factor'
 }
 
 /** Before a refresh token is rotated. A session that proved a factor since counts; without one, what the token says. */
 export async function assertSessionSuffices(out: Outside, tenant: Tenant, oidc: any): Promise<void> {
-  const { RefreshToken: token } = oidc.entities
+  const { RefreshToken: token, Grant: grant } = oidc.entities
   const session = token.sessionUid && (await oidc.provider.Session.findByUid(token.sessionUid))
-  const signed = { userId: token.accountId, sessionId: token.sessionUid, amr: session?.amr ?? token.amr ?? [] }
-  if (await isSessionEnough(out, tenant, oidc.client.record, signed)) return
-  throw Object.assign(new errors.InvalidGrant(TOO_WEAK), { error_description: TOO_WEAK })
+  const signed = {
+    userId: token.accountId,
+    sessionId: token.sessionUid,
+    amr: session?.amr ?? token.amr ?? [],
+    organization: grant.organization,
+  }
+  const lack = await lackOf(out, tenant, oidc.client.record, signed)
+  if (!lack) return
+  const description = TOO_WEAK[lack]
+  throw Object.assign(new errors.InvalidGrant(description), { error_description: description })
 }

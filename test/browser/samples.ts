@@ -314,6 +314,7 @@ export const samples: Record<string, Record<string, unknown>> = {
     links: { switch: '/switch' },
     scopes: ['openid', 'profile', 'email', 'offline_access', 'notes:read'],
     granted: ['openid'],
+    organization: { name: 'Acme' },
     resources: [
       {
         name: 'Harbour API',
@@ -322,6 +323,31 @@ export const samples: Record<string, Record<string, unknown>> = {
     ],
   },
   accounts: { account, client },
+  organizations: {
+    post: '/organization',
+    client,
+    account,
+    organizations: [
+      { id: '1', name: 'Harbour Master’s Office of the Free and Hanseatic City', slug: 'harbour-master' },
+      { id: '2', name: 'Acme', slug: 'acme' },
+    ],
+    links: { switch: '/switch', retry: '/x' },
+  },
+  'organizations.none': {
+    post: '/organization',
+    client,
+    account,
+    organizations: [],
+    links: { switch: '/switch', retry: '/x' },
+  },
+  'organizations.stranger': {
+    post: '/organization',
+    client,
+    account: { email: account.email },
+    organizations: [],
+    named: true,
+    links: { switch: '/switch', retry: '/x' },
+  },
   logout: {
     formHtml:
       '<form id="op.logoutForm" method="post" action="/oauth/logout/confirm"><input type="hidden" name="xsrf" value="x"/></form>',

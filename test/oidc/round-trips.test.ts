@@ -10,10 +10,10 @@ import * as client from 'openid-client'
 import pg from 'pg'
 import { roundTrips } from '../../adapters/knex.ts'
 import { createApp } from '../../server/app.ts'
-import { newId } from '../../server/domain/ids.ts'
+import { DEFAULT_TENANT, newId, ROLE } from '../../server/domain/ids.ts'
 import { pause } from '../support/address.ts'
 import { type Person, startApp, type TestApp } from '../support/app.ts'
-import { eventually } from '../support/oauth.ts'
+import { claimsOf, eventually } from '../support/oauth.ts'
 import { authorize, Browser, type RelyingParty, redeem, relyingParty } from '../support/rp.ts'
 
 const wire = new AsyncLocalStorage<string[]>()
@@ -129,6 +129,28 @@ describe('SQL round trips per operation', () => {
     await redeem(thirdParty, await signIn(thirdParty, browser))
     const seen = await statementsOf(async () => redeem(thirdParty, await signIn(thirdParty, browser)))
     expect(seen.length, seen.join('\n')).to.be.at.most(5)
+  })
+
+  it('a client that demands an organization needs no more, once it is chosen', async () => {
+    const team = await relyingParty(app, { first_party: true, login_policy: { organization: 'required' } })
+    const tenant_id = DEFAULT_TENANT
+    const [id, membership] = [newId(), newId()]
+    await app.db('organizations').insert({ tenant_id, id, slug: 'round-trips', name: 'Round trips' })
+    const role_id = ROLE.member
+    await app.db('memberships').insert({ tenant_id, id: membership, organization_id: id, user_id: ada.id, role_id })
+    const browser = new Browser(app.url)
+    let { refresh_token: token } = await redeem(team, await signIn(team, browser))
+    const code = await statementsOf(async () => redeem(team, await signIn(team, browser)))
+    expect(code.length, code.join('\n')).to.be.at.most(5)
+    const named = await statementsOf(async () => {
+      const { access_token } = await redeem(team, await authorize(app, team, browser, ada, { organization: id }))
+      expect(claimsOf(access_token).org_id).to.equal(id)
+    })
+    expect(named.length, named.join('\n')).to.be.at.most(5)
+    const refreshed = await statementsOf(async () => {
+      token = (await client.refreshTokenGrant(team.config, token!)).refresh_token
+    })
+    expect(refreshed, refreshed.join('\n')).to.have.length(2)
   })
 
   it('a code with a password needs at most nine, from the first redirect to the tokens', async () => {

@@ -78,7 +78,8 @@ describe('login and callback of an app without a back end', () => {
 
   it('goes to the authorization endpoint with the PKCE and state of the app, and a modest scope', async () => {
     const { challenge } = verifierOf()
-    const path = loginPath(spa.clientId, { code_challenge: challenge, state: 'a&b=c d', resource: 'https://x.example' })
+    const more = { resource: 'https://x.example', organization: 'acme' }
+    const path = loginPath(spa.clientId, { code_challenge: challenge, state: 'a&b=c d', ...more })
     const response = await fetch(app.url + path, { redirect: 'manual' })
     expect(response.status).to.equal(303)
     const to = new URL(response.headers.get('location')!)
@@ -91,7 +92,7 @@ describe('login and callback of an app without a back end', () => {
       code_challenge: challenge,
       code_challenge_method: 'S256',
       state: 'a&b=c d',
-      resource: 'https://x.example',
+      ...more,
     })
   })
 

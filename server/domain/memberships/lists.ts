@@ -4,6 +4,7 @@ import type { Context } from '../context.ts'
 import { openTime, seal } from '../cursors.ts'
 import { enter } from '../organizations.ts'
 import { type CursorWindow, countOf, cut } from '../pages.ts'
+import { isUuid } from '../permissions.ts'
 import { type MembershipRow, of } from './rows.ts'
 
 export interface MembershipView {
@@ -140,17 +141,26 @@ export interface Belonging {
   role: string
 }
 
-/** The organizations of a person, at most 200, for tokens and the profile. */
-export async function belongings(ctx: Pick<Context, 'db' | 'tenant'>, userId: string): Promise<Belonging[]> {
-  return ctx
+type Reader = Pick<Context, 'db' | 'tenant'>
+
+/** Of active organizations. */
+const belongingsOf = (ctx: Reader, userId: string) =>
+  ctx
     .db('memberships as m')
     .join('organizations as o', (on) => on.on('o.tenant_id', 'm.tenant_id').on('o.id', 'm.organization_id'))
     .join('roles as r', (on) => on.on('r.tenant_id', 'm.tenant_id').on('r.id', 'm.role_id'))
     .where({ 'm.tenant_id': ctx.tenant.id, 'm.user_id': userId, 'o.status': 'active' })
-    .orderBy(['o.name', 'o.id'])
-    .limit(200)
     .select('o.id', 'o.name', 'o.slug', 'r.name as role')
-}
+
+/** The active organizations of a person, at most 200, for tokens, the profile and the page that asks for one. */
+export const belongings = async (ctx: Reader, userId: string): Promise<Belonging[]> =>
+  belongingsOf(ctx, userId).orderBy(['o.name', 'o.id']).limit(200)
+
+/** The one of this id or slug; undefined where there is none, it is suspended, or the person is not in it. */
+export const belonging = async (ctx: Reader, userId: string, key: string): Promise<Belonging | undefined> =>
+  belongingsOf(ctx, userId)
+    .where(isUuid(key) ? { 'o.id': key } : { 'o.slug': key })
+    .first()
 
 export interface Overview {
   memberships: number
