@@ -14,6 +14,7 @@ interface SessionRow {
   device_id: string | null
   country: string | null
   city: string | null
+  impersonator_id: string | null
   created_at: Date
   last_used_at: Date
   expires_at: Date
@@ -30,6 +31,8 @@ export interface SessionView {
   deviceId: string | null
   country: string | null
   city: string | null
+  /** Somebody from support acts as the person in it. */
+  impersonated: boolean
   createdAt: Date
   lastUsedAt: Date
   expiresAt: Date
@@ -58,6 +61,7 @@ const view = (row: SessionRow, current: string | undefined): SessionView => ({
   deviceId: row.device_id,
   country: row.country,
   city: row.city,
+  impersonated: row.impersonator_id !== null,
   createdAt: row.created_at,
   lastUsedAt: row.last_used_at,
   expiresAt: row.expires_at,
@@ -93,7 +97,7 @@ async function endWhere(
     .db('sessions')
     .where({ tenant_id: ctx.tenant.id, ...where, ended_at: null })
     .update({ ended_at: ctx.db.fn.now(), end_reason: 'revoked', cookie_hash: null })
-    .returning(['id', 'payload'])
+    .returning(['id', 'payload', 'impersonator_id'])
   if (except) query.whereNot('id', except)
   const ended = await query
   if (ended.length === 0) return []
@@ -105,8 +109,9 @@ async function endWhere(
       ended.map((s) => s.id),
     )
     .delete()
-  for (const { id, payload } of ended) {
+  for (const { id, payload, impersonator_id: impersonator } of ended) {
     ctx.event('session.ended', { userId: where.user_id, sessionId: id })
+    if (impersonator) ctx.event('impersonation.ended', { userId: where.user_id, sessionId: id, data: { impersonator } })
     for (const clientId of Object.keys(payload.authorizations ?? {})) {
       ctx.job('backchannel-logout', { clientId, userId: where.user_id, sessionId: id })
     }
