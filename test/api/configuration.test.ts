@@ -280,6 +280,11 @@ describe('configuration as a document', () => {
       expect([failed.code, failed.stderr]).to.satisfy(
         ([code, text]: [number, string]) => code === 1 && text.includes('401'),
       )
+      const mistyped = await run(['apply', file, '--dry']).catch((error) => error)
+      expect(mistyped.code).to.equal(2)
+      expect(mistyped.stderr).to.match(/^Unknown option '--dry'\nusage: /)
+      const away = await run(['export'], { GATEHOUSE_URL: 'http://127.0.0.1:1' }).catch((error) => error)
+      expect(away.stderr).to.include('http://127.0.0.1:1 does not answer')
     } finally {
       rmSync(folder, { recursive: true })
     }
