@@ -98,6 +98,23 @@ describe('acting as somebody else', () => {
     expect(body.sessions.find((s: any) => s.id === id)).to.include({ user_id: ada.id, active: false })
   })
 
+  it('is over when who acts signs out everywhere', async () => {
+    const dan = await app.person('dan@example.com')
+    await app.call('POST', `/v1/admin/users/${dan.id}/roles`, { token: root, body: { role: 'admin' } })
+    const { body } = await impersonate(dan.accessToken, ada.id)
+    const me = () => app.call('GET', '/v1/auth/me', { token: body.access_token })
+    expect((await me()).status).to.equal(200)
+    const all = await app.call('POST', '/v1/auth/revoke-all-sessions', {
+      token: dan.accessToken,
+      body: { except_current: true },
+    })
+    expect(all.status).to.equal(200)
+    expect((await me()).status).to.equal(401)
+    const ended = await app.db('events').where({ type: 'impersonation.ended', user_id: ada.id, actor_id: dan.id })
+    expect(ended.map((e) => [e.session_id, e.data.impersonator])).to.deep.equal([[body.impersonation.id, dan.id]])
+    expect((await app.call('GET', '/v1/auth/me', { token: dan.accessToken })).status).to.equal(200)
+  })
+
   it('is over as soon as who acts could not start it any more', async () => {
     const bob = await app.person('bob@example.com')
     const cleo = await app.person('cleo@example.com')
