@@ -4,6 +4,7 @@ import { Done, done, paged, pageInput } from '../server/api/shapes.ts'
 import * as secrets from '../server/domain/clients/secrets.ts'
 import * as clients from '../server/domain/clients.ts'
 import { type Context, operation } from '../server/domain/context.ts'
+import { ORIGIN } from '../server/domain/settings.ts'
 import {
   array,
   boolean,
@@ -36,7 +37,7 @@ const metadata = {
       uri({ description: 'Where the callback leads with callback_mode cookies: a page at the origin of this server' }),
     ),
   ),
-  allowedOrigins: optional(nullable(array(text(300, { pattern: '^https?://[^\\s/?#*@]+$' }), { maxItems: 100 }))),
+  allowedOrigins: optional(nullable(array(text(300, { pattern: ORIGIN }), { maxItems: 100 }))),
 }
 const loginPolicy = {
   mfa: oneOf(['off', 'optional', 'required'], { description: 'Whether signing in asks for a second factor' }),

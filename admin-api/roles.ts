@@ -4,6 +4,7 @@ import { type Context, operation } from '../server/domain/context.ts'
 import * as composites from '../server/domain/roles/composites.ts'
 import * as members from '../server/domain/roles/members.ts'
 import * as roles from '../server/domain/roles.ts'
+import { inside } from '../server/domain/tenant-admin.ts'
 import { fail } from '../server/kernel/errors.ts'
 import {
   array,
@@ -43,13 +44,13 @@ const scopesOf = (which: string | undefined): roles.Where => {
   return which === undefined ? {} : { scopes: [which as roles.Scope] }
 }
 
-/** v1-api's tenant_id: the caller's own, or any for who manages all tenants. */
-async function inTenant(ctx: Context, tenantId: string | undefined): Promise<Context> {
-  if (tenantId === undefined || tenantId === ctx.tenant.id) return ctx
+/** v1-api's tenant_id: the caller's own, or any for who manages all tenants. What happens there is that tenant's event. */
+async function inTenant<T>(ctx: Context, tenantId: string | undefined, fn: (inner: Context) => Promise<T>): Promise<T> {
+  if (tenantId === undefined || tenantId === ctx.tenant.id) return fn(ctx)
   const isRoot = ctx.tenant.mountPath === '' && ctx.actor?.permissions.has('tenants:write')
   const tenant = isRoot ? await ctx.out.directory.byId(tenantId) : undefined
   if (!tenant) throw fail('NOT_FOUND', 'No such tenant')
-  return { ...ctx, tenant }
+  return inside(ctx, tenant, fn)
 }
 
 export const list = operation({
@@ -94,10 +95,8 @@ export const create = operation({
   }),
   example: { name: 'manager', description: 'Team manager with elevated permissions' },
   output: RoleDetails,
-  async run(ctx, { tenantId, ...input }) {
-    const inner = await inTenant(ctx, tenantId)
-    return roleDetails(inner, await roles.create(inner, input))
-  },
+  run: (ctx, { tenantId, ...input }) =>
+    inTenant(ctx, tenantId, async (inner) => roleDetails(inner, await roles.create(inner, input))),
 })
 
 export const update = operation({

@@ -4,7 +4,7 @@
  * access token or API key). `${env:NAME}` in a document is filled in from the environment.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
+import { readArguments } from './arguments.ts'
 
 interface Change {
   section: string
@@ -14,18 +14,18 @@ interface Change {
   new?: unknown
 }
 
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: { 'dry-run': { type: 'boolean' }, prune: { type: 'boolean' } },
-})
-const { GATEHOUSE_URL: url = 'http://localhost:3000', GATEHOUSE_TOKEN: token } = process.env
+const USAGE = 'usage: export [file] | apply <file> [--dry-run] [--prune]'
+const { positionals, values } = readArguments({ 'dry-run': { type: 'boolean' }, prune: { type: 'boolean' } }, USAGE)
 const [command, file] = positionals
+const { GATEHOUSE_URL: url = 'http://localhost:3000', GATEHOUSE_TOKEN: token } = process.env
 
 async function ask(method: string, path: string, body?: unknown): Promise<any> {
   const response = await fetch(url.replace(/\/+$/, '') + path, {
     method,
     headers: { authorization: `Bearer ${token}`, ...(body !== undefined && { 'content-type': 'application/json' }) },
     ...(body !== undefined && { body: JSON.stringify(body) }),
+  }).catch((error) => {
+    throw new Error(`${url} does not answer: ${error.cause?.message ?? error.message}`)
   })
   const answer: any = await response.json().catch(() => ({}))
   if (!response.ok) throw new Error(`${response.status} ${answer.detail ?? response.statusText}`)
@@ -53,7 +53,7 @@ async function main(): Promise<void> {
     else process.stdout.write(text)
     return
   }
-  if (command !== 'apply' || !file) throw new Error('usage: export [file] | apply <file> [--dry-run] [--prune]')
+  if (command !== 'apply' || !file) throw new Error(USAGE)
   const plan = await ask('POST', '/v1/admin/configuration/apply', {
     configuration: JSON.parse(filled(readFileSync(file, 'utf8'))),
     dry_run: values['dry-run'] ?? false,

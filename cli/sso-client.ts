@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
-import { parseArgs } from 'node:util'
+import { readArguments } from './arguments.ts'
 import { type ClientConfig, files, guide } from './sso-client/ui.ts'
 
 const USAGE = `sso-client init         ask for approval of an app: --name --key --callback --email
@@ -20,9 +20,8 @@ Everywhere: [--server URL] [--key app]`
 
 const text = { type: 'string' } as const
 const flag = { type: 'boolean' } as const
-const { positionals, values } = parseArgs({
-  allowPositionals: true,
-  options: {
+const { positionals, values } = readArguments(
+  {
     server: text,
     key: text,
     name: text,
@@ -42,7 +41,8 @@ const { positionals, values } = parseArgs({
     wait: flag,
     help: flag,
   },
-})
+  USAGE,
+)
 
 const FILE = 'sso-client.json'
 interface Known {

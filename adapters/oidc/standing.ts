@@ -5,8 +5,10 @@ import { CONTEXT_SELECT, contextJoins, person, remember } from './rows.ts'
 import type { Unit } from './unit.ts'
 
 const FIND_CONTEXT = `select ${CONTEXT_SELECT}, exists (select 1 from oidc_models d where d.tenant_id = $1
-    and d.model = 'RevokedToken' and d.id = $5) as revoked
-  from (select 1) one ${contextJoins('$2', '$3', '$4::uuid')}`
+    and d.model = 'RevokedToken' and d.id = $5) as revoked, i.status as i_status, i.locked_until as i_locked_until,
+    array(select role_id from user_roles ir where ir.tenant_id = $1 and ir.user_id = i.id) as i_role_ids
+  from (select 1) one ${contextJoins('$2', '$3', '$4::uuid')}
+  left join users i on i.tenant_id = $1 and i.id = s.impersonator_id`
 
 /** What a token stands on: its grant, session and person, as of now. */
 export interface Standing {
@@ -15,6 +17,8 @@ export interface Standing {
   session: { live: boolean; revoked: boolean; amr: string[] } | undefined
   /** The users row with role_ids. */
   user: any
+  /** Of a session in which somebody acts as the person: that one. */
+  impersonator: { status: string; locked_until: Date | null; role_ids: string[] } | undefined
   /** The token itself is on the deny-list. */
   revoked: boolean
 }
@@ -29,6 +33,9 @@ const standing = (row: any): Standing => ({
       }
     : undefined,
   user: row.u_id ? person(row) : undefined,
+  impersonator: row.i_status
+    ? { status: row.i_status, locked_until: row.i_locked_until, role_ids: row.i_role_ids }
+    : undefined,
   revoked: row.revoked ?? false,
 })
 

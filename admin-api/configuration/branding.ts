@@ -40,6 +40,7 @@ async function change(ctx: Context, key: string, value: Entry): Promise<void> {
 
 const changeText = (ctx: Context, key: string, value: Entry) => {
   const [locale, ...rest] = key.split('/')
+  if (rest.length === 0) throw fail('VALIDATION_ERROR', 'must be named language/text, such as en/login.title')
   return call(ctx, branding.changeTexts, { locale, texts: { [rest.join('/')]: value } })
 }
 export const textsSection: Section = {

@@ -3,6 +3,17 @@ import * as clients from '../clients.ts'
 import { all, call, type Fields, fieldsOf, filledUp, type Section, unnamed, without } from './section.ts'
 
 const POLICIES = ['login_policy', 'branding', 'lifetimes']
+/** Policies are merged key by key: null for a key says nothing, and a policy that says nothing is none. */
+function withoutEmpty(entry: Fields): Fields {
+  const result = { ...entry }
+  for (const name of POLICIES.filter((one) => result[one])) {
+    const policy = without(fieldsOf(result[name], name))
+    if (Object.keys(policy).length > 0) result[name] = policy
+    else delete result[name]
+  }
+  return result
+}
+
 export const clientsSection: Section = {
   name: 'clients',
   permission: 'clients:read',
@@ -11,12 +22,11 @@ export const clientsSection: Section = {
     return new Map(
       rows.map((row) => {
         const entry = without(row, 'id', 'client_id', 'system', 'created_at', 'updated_at')
-        for (const name of POLICIES) if (Object.keys((entry[name] ?? {}) as Fields).length === 0) delete entry[name]
-        return [row.client_id as string, entry]
+        return [row.client_id as string, withoutEmpty(entry)]
       }),
     )
   },
-  normal: async (_, key, value, before) => filledUp(clients.update, key, value, before),
+  normal: async (_, key, value, before) => withoutEmpty(filledUp(clients.update, key, value, before)),
   async create(ctx, key, value, notes) {
     const made = await call(ctx, clients.create, { ...fieldsOf(value, key), client_id: key })
     if (made.client_secret) notes.secrets.push({ clientId: key, clientSecret: made.client_secret })

@@ -36,11 +36,10 @@ async function known(ctx: Context): Promise<Map<string, Known>> {
   const { rows } = await ctx.db.raw(
     `select ${refOf('r', 'c')} as ref, r.id, r.name, r.scope, r.system, r.description,
        array(select p.name from role_permissions rp join permissions p on p.tenant_id = rp.tenant_id and p.id = rp.permission_id
-         where rp.tenant_id = r.tenant_id and rp.role_id = r.id order by p.name) as permissions,
+         where rp.tenant_id = r.tenant_id and rp.role_id = r.id) as permissions,
        array(select ${refOf('p', 'pc')} from role_parts rp join roles p on p.tenant_id = rp.tenant_id and p.id = rp.part_id
          left join clients pc on pc.tenant_id = p.tenant_id and pc.id = p.owner_id
-         where rp.tenant_id = r.tenant_id and rp.role_id = r.id and (p.scope <> 'organization' or p.owner_id = :nil)
-         order by 1) as parts
+         where rp.tenant_id = r.tenant_id and rp.role_id = r.id and (p.scope <> 'organization' or p.owner_id = :nil)) as parts
      from roles r left join clients c on c.tenant_id = r.tenant_id and c.id = r.owner_id
      where r.tenant_id = :tenant and (r.scope <> 'organization' or r.owner_id = :nil) order by 1`,
     { tenant: ctx.tenant.id, nil: NIL },
@@ -113,13 +112,24 @@ function rolesSection(
       const own = [...(await known(ctx)).values()].filter((one) => one.scope === scope && !one.system)
       return new Map(own.map((one) => [keyOf(one), without(entryOf(one))]))
     },
+    normal: async (_, key, value) => {
+      const { description = null, permissions = [], parts = [], ...rest } = fieldsOf(value, key)
+      const entry = { ...rest, permissions: sorted(permissions), parts: sorted(parts) }
+      return description === null ? entry : { ...entry, description }
+    },
     begin: (ctx, key) => apply(ctx, key, {}),
     create: apply,
     update: apply,
     remove,
   }
 }
-const entryOf = ({ description, permissions, parts }: Known): Fields => ({ description, permissions, parts })
+/** What a role is made of has no order. */
+const sorted = (names: unknown) => (Array.isArray(names) ? [...names].sort() : names)
+const entryOf = ({ description, permissions, parts }: Known): Fields => ({
+  description,
+  permissions: sorted(permissions),
+  parts: sorted(parts),
+})
 
 const ofClient = (key: string) => {
   const at = key.lastIndexOf('/')

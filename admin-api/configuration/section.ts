@@ -57,20 +57,26 @@ export const fieldsOf = (value: Entry, where: string): Fields => {
 export const without = (value: Fields, ...names: string[]): Fields =>
   Object.fromEntries(Object.entries(value).filter(([name, v]) => !names.includes(name) && v !== null))
 
+const allowsNull = (op: Operation) => (name: string) => {
+  const camel = name.replace(/_([a-z])/g, (_, c: string) => c.toUpperCase())
+  const schema = (op.input as { properties: Record<string, { anyOf?: { type?: string }[] }> }).properties[camel]
+  return schema?.anyOf?.some((one) => one.type === 'null') ?? false
+}
+
 /** An entry is all it says: what was there and is not named is cleared where the operation can do that, and stays else. */
 export function unnamed(op: Operation, value: Fields, before: Fields): { cleared: string[]; kept: Fields } {
-  const allowsNull = (name: string) => {
-    const camel = name.replace(/_([a-z])/g, (_, c: string) => c.toUpperCase())
-    const schema = (op.input as { properties: Record<string, { anyOf?: { type?: string }[] }> }).properties[camel]
-    return schema?.anyOf?.some((one) => one.type === 'null') ?? false
-  }
   const absent = Object.keys(before).filter((name) => !Object.hasOwn(value, name))
-  const kept = absent.filter((name) => !allowsNull(name)).map((name) => [name, before[name]])
-  return { cleared: absent.filter(allowsNull), kept: Object.fromEntries(kept) }
+  const clears = allowsNull(op)
+  const kept = absent.filter((name) => !clears(name)).map((name) => [name, before[name]])
+  return { cleared: absent.filter(clears), kept: Object.fromEntries(kept) }
 }
+/** Null clears, which says nothing of what is not there. */
 export const filledUp = (op: Operation, key: string, value: Entry, before: Entry): Fields => {
-  const fields = fieldsOf(value, key)
-  return { ...unnamed(op, fields, (before ?? {}) as Fields).kept, ...fields }
+  const was = (before ?? {}) as Fields
+  const clears = allowsNull(op)
+  const says = ([name, one]: [string, unknown]) => one !== null || Object.hasOwn(was, name) || !clears(name)
+  const fields = Object.fromEntries(Object.entries(fieldsOf(value, key)).filter(says))
+  return { ...unnamed(op, fields, was).kept, ...fields }
 }
 
 /** Keys sorted, so that equal values have equal texts. */

@@ -55,6 +55,7 @@ export const Session = resource('Session', {
   deviceId: nullable(uuid()),
   country: nullable(string({ description: 'ISO 3166-1 alpha-2' })),
   city: nullable(string()),
+  impersonated: boolean({ description: 'Somebody from support acts as the person in it' }),
   createdAt: instant(),
   lastUsedAt: instant(),
   expiresAt: instant(),

@@ -35,15 +35,16 @@ export async function permissionsOfEach(
  * us, may be handed out by whoever may define them.
  */
 export function assertHolds(ctx: { actor: Pick<Actor, 'permissions'> | null }, names: string[]): void {
-  const held = ctx.actor?.permissions ?? new Set<string>()
-  const missing = names.find(
-    (name) => !held.has(name) && !(held.has('permissions:write') && !Object.hasOwn(permissions, name)),
-  )
+  const missing = missingOf(ctx.actor?.permissions ?? new Set(), names)
   if (missing)
     throw fail('ACCESS_DENIED', `This needs the permission ${missing}, which you do not hold yourself`, {
       details: { permission: missing },
     })
 }
+
+/** The first that somebody who holds these permissions may not hand out. */
+export const missingOf = (held: Set<string>, names: string[]): string | undefined =>
+  names.find((name) => !held.has(name) && !(held.has('permissions:write') && !Object.hasOwn(permissions, name)))
 
 export async function rolesOf(ctx: Pick<Context, 'db' | 'tenant'>, userId: string): Promise<string[]> {
   return ctx.db('user_roles').where({ tenant_id: ctx.tenant.id, user_id: userId }).pluck('role_id')

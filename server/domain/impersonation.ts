@@ -3,8 +3,9 @@
  * never as somebody with more rights, never able to change how the person signs in; and the person is told.
  */
 import { fail } from '../kernel/errors.ts'
-import { assertMayManage } from './authority.ts'
+import { assertMayManage, missingOf } from './authority.ts'
 import type { Context, TokenSet } from './context.ts'
+import type { Tenant } from './directory.ts'
 import { type Page, readPage, type Window } from './pages.ts'
 import { person } from './proofs.ts'
 import * as sessions from './sessions.ts'
@@ -53,6 +54,13 @@ export async function start(
   return { tokens, session: view(row) }
 }
 
+/** Whether it could still be started, by the roles that both have now. */
+export function isStillAllowed(tenant: Tenant, impersonatorRoles: string[], personRoles: string[]): boolean {
+  const permissionsOf = (ids: string[]) => ids.flatMap((id) => tenant.roles.get(id)?.permissions ?? [])
+  const held = new Set(permissionsOf(impersonatorRoles))
+  return held.has('users:impersonate') && missingOf(held, permissionsOf(personRoles)) === undefined
+}
+
 /** The impersonation in which the caller acts, if it is one. */
 export async function current(
   ctx: Context,
@@ -65,12 +73,11 @@ export async function current(
   return { ...view(row), impersonatorEmail: impersonator?.email ?? null }
 }
 
-/** Ended by who acts; the person's own sessions are untouched. */
+/** Ended by who acts; the person ends it like any session of theirs. Their own ones are untouched. */
 export async function end(ctx: Context): Promise<void> {
   const { actor } = ctx
   if (!actor?.impersonatorId || !actor.sessionId) throw fail('CONFLICT', 'This session is no impersonation')
   await sessions.end(ctx, actor.userId!, actor.sessionId)
-  ctx.event('impersonation.ended', { userId: actor.userId, sessionId: actor.sessionId })
 }
 
 /** All impersonations of the tenant, the latest first. */

@@ -74,14 +74,14 @@ export async function list(
   return { items: items.map(roleView), total }
 }
 
-/** By id or, within `where`, by name. NOT_FOUND. A name that several have is the tenant's, or else of one owner. */
+/** By id or, within `where`, by name, which may look like an id. NOT_FOUND. A name that several have is the tenant's, or else of one owner. */
 export async function find(ctx: Context, key: string, where: Where = {}): Promise<RoleRow> {
   const row = await all(ctx, where)
     .where((q) => {
       q.where({ name: key })
       if (permissions.isUuid(key)) q.orWhere({ id: key })
     })
-    .orderByRaw(`(scope = 'tenant') desc, (owner_id = '${NIL}'), created_at`)
+    .orderByRaw(`(id::text = ?) desc, (scope = 'tenant') desc, (owner_id = '${NIL}'), created_at`, [key.toLowerCase()])
     .first('roles.*', ctx.db.raw(COMPOSITE))
   if (!row) throw fail('NOT_FOUND', `No such role: ${key}`)
   return row

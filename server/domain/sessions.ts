@@ -14,6 +14,7 @@ interface SessionRow {
   device_id: string | null
   country: string | null
   city: string | null
+  impersonator_id: string | null
   created_at: Date
   last_used_at: Date
   expires_at: Date
@@ -30,6 +31,8 @@ export interface SessionView {
   deviceId: string | null
   country: string | null
   city: string | null
+  /** Somebody from support acts as the person in it. */
+  impersonated: boolean
   createdAt: Date
   lastUsedAt: Date
   expiresAt: Date
@@ -58,6 +61,7 @@ const view = (row: SessionRow, current: string | undefined): SessionView => ({
   deviceId: row.device_id,
   country: row.country,
   city: row.city,
+  impersonated: row.impersonator_id !== null,
   createdAt: row.created_at,
   lastUsedAt: row.last_used_at,
   expiresAt: row.expires_at,
@@ -73,10 +77,11 @@ export async function end(ctx: Context, userId: string, sessionId: string): Prom
 export const endIfLive = async (ctx: Context, userId: string, sessionId: string): Promise<void> =>
   void (await endWhere(ctx, { id: sessionId, user_id: userId }))
 
-/** Ends all sessions of the person but one; answers how many. */
+/** Ends all sessions of the person but one, and those in which they act as somebody else; answers how many. */
 export async function endAll(ctx: Context, userId: string, exceptSession?: string): Promise<number> {
-  const ended = await endWhere(ctx, { user_id: userId }, exceptSession)
-  return ended.length
+  const own = await endWhere(ctx, { user_id: userId }, exceptSession)
+  const acting = await endWhere(ctx, { impersonator_id: userId })
+  return own.length + acting.length
 }
 
 /** Ends the sessions on one device of the person. */
@@ -86,14 +91,14 @@ export async function endOfDevice(ctx: Context, userId: string, deviceId: string
 
 async function endWhere(
   ctx: Context,
-  where: { id?: string; device_id?: string; user_id: string },
+  where: { id?: string; device_id?: string; user_id: string } | { impersonator_id: string },
   except?: string,
 ): Promise<{ id: string }[]> {
   const query = ctx
     .db('sessions')
     .where({ tenant_id: ctx.tenant.id, ...where, ended_at: null })
     .update({ ended_at: ctx.db.fn.now(), end_reason: 'revoked', cookie_hash: null })
-    .returning(['id', 'payload'])
+    .returning(['id', 'user_id', 'payload', 'impersonator_id'])
   if (except) query.whereNot('id', except)
   const ended = await query
   if (ended.length === 0) return []
@@ -105,10 +110,11 @@ async function endWhere(
       ended.map((s) => s.id),
     )
     .delete()
-  for (const { id, payload } of ended) {
-    ctx.event('session.ended', { userId: where.user_id, sessionId: id })
+  for (const { id, user_id: userId, payload, impersonator_id: impersonator } of ended) {
+    ctx.event('session.ended', { userId, sessionId: id })
+    if (impersonator) ctx.event('impersonation.ended', { userId, sessionId: id, data: { impersonator } })
     for (const clientId of Object.keys(payload.authorizations ?? {})) {
-      ctx.job('backchannel-logout', { clientId, userId: where.user_id, sessionId: id })
+      ctx.job('backchannel-logout', { clientId, userId, sessionId: id })
     }
   }
   return ended

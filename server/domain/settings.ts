@@ -10,6 +10,9 @@ const define = <S extends Schema>(schema: S, fallback: Static<S>, description: s
   isPublic,
 })
 
+/** The origin of a browser's page; no pattern of many. */
+export const ORIGIN = '^https?://[^\\s/?#*@]+$'
+
 export const definitions = {
   registration_enabled: define(boolean(), true, 'People may create their own account', true),
   phone_registration_enabled: define(
@@ -138,7 +141,7 @@ export const definitions = {
     'Most roles of its own that an organization may have, made by those who manage it',
   ),
   allowed_origins: define(
-    array(string({ format: 'uri', pattern: '^https?://[^/]+$' }), { maxItems: 100 }),
+    array(string({ format: 'uri', pattern: ORIGIN }), { maxItems: 100 }),
     [] as string[],
     'Browser origins that may call the API',
   ),

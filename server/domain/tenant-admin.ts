@@ -1,7 +1,7 @@
 /** Tenants as the default tenant's administrators manage them. To everybody else there are no tenants but their own. */
 import type { Knex } from 'knex'
 import { fail } from '../kernel/errors.ts'
-import { merged } from './branding.ts'
+import { change as changeBranding, merged } from './branding.ts'
 import type { Context } from './context.ts'
 import type { Branding, Tenant } from './directory.ts'
 import { type Pending, writeEvents, writeJobs } from './events.ts'
@@ -137,10 +137,10 @@ export async function update(ctx: Context, key: string, change: TenantChange): P
     .update({
       ...(name !== undefined && { name }),
       ...(status !== undefined && { status, purge_at: null }),
-      branding: JSON.stringify(merged(before.branding, branding)),
       version: ctx.db.raw('version + 1'),
       updated_at: ctx.db.fn.now(),
     })
+  if (branding) await inside(ctx, before, (inner) => changeBranding(inner, branding))
   if (change.settings) await inside(ctx, before, (inner) => settings.change(inner, change.settings!))
   const data = { tenantId: before.id, slug: before.slug }
   ctx.event('tenant.updated', { data: { ...data, fields } })

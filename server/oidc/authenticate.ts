@@ -76,7 +76,8 @@ async function tokenActor(ctx: Context, token: string): Promise<Actor> {
     userId: claims.gid === undefined ? undefined : claims.sub,
     tokenId: claims.jti,
   })
-  if (!isStanding(standing, claims)) throw unauthorized('The access token was revoked, or its session ended')
+  if (!isStanding(ctx.tenant, standing, claims))
+    throw unauthorized('The access token was revoked, or its session ended')
   return actorOf(ctx, ctx.tenant, claims, standing)
 }
 

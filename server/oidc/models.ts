@@ -4,12 +4,13 @@
  * of whatever format, stands only while its grant, session and person do.
  */
 import type { Provider } from 'oidc-provider'
-import { findPerson, loadStanding, markOnce, type Unit, units } from '../../adapters/oidc.ts'
+import { findPerson, loadStanding, markOnce, type Standing, type Unit, units } from '../../adapters/oidc.ts'
 import { randomToken } from '../../adapters/sealing.ts'
 import * as apiKeys from '../domain/api-keys.ts'
 import { scopesByItself, stillByItself } from '../domain/clients/rights.ts'
 import type { ClientRecord, Directory, Tenant } from '../domain/directory.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
+import * as impersonation from '../domain/impersonation.ts'
 import { policyOf } from '../domain/login-policy.ts'
 import { belongings } from '../domain/memberships/lists.ts'
 import { ownPart, words } from '../domain/scopes.ts'
@@ -216,7 +217,7 @@ async function fromClaims(Model: AnyToken, tenant: Tenant, unit: Unit, claims: A
     { grantId: claims.gid, sessionId: claims.sid, userId: person ? claims.sub : undefined, tokenId: claims.jti },
     unit,
   )
-  if (!isStanding(standing, claims)) return undefined
+  if (!isStanding(tenant, standing, claims)) return undefined
   const token = new Model({
     jti: claims.jti,
     kind: Model.name,
@@ -239,16 +240,24 @@ async function fromClaims(Model: AnyToken, tenant: Tenant, unit: Unit, claims: A
 
 /** RFC 7009, RFC 9068: a token is good only while nothing it stands on was taken away. */
 export function isStanding(
-  standing: Awaited<ReturnType<typeof loadStanding>>,
-  claims: Pick<AccessTokenClaims, 'gid' | 'sid' | 'scope'>,
+  tenant: Tenant,
+  standing: Standing,
+  claims: Pick<AccessTokenClaims, 'gid' | 'sid' | 'scope' | 'act'>,
 ): boolean {
   if (standing.revoked) return false
   if (claims.gid === undefined) return true
   if (!standing.grant || !standing.user || !mayAct(standing.user)) return false
+  if (claims.act && !mayActFor(tenant, standing)) return false
   if (claims.sid === undefined || standing.session?.live) return true
   // offline_access outlives the browser session, but not its revocation.
   return Boolean(claims.scope?.split(' ').includes('offline_access')) && !standing.session?.revoked
 }
+
+/** Whoever acts as somebody else must still be there, and still be let. */
+const mayActFor = (tenant: Tenant, { impersonator, user }: Standing): boolean =>
+  impersonator !== undefined &&
+  mayAct(impersonator) &&
+  impersonation.isStillAllowed(tenant, impersonator.role_ids, user.role_ids)
 
 /** Locking ends the sessions there are; this ends what a sign-in that was under way opens a moment later. */
 const mayAct = ({ status, locked_until }: { status: string; locked_until: Date | null }): boolean =>

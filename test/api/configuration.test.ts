@@ -129,6 +129,43 @@ describe('configuration as a document', () => {
     )
   })
 
+  it('what a document leaves out, says as null or in another order is no change the second time', async () => {
+    const brief = {
+      gatehouse: 1,
+      permissions: { 'carts:see': {} },
+      resources: { 'https://carts.acme.example': { name: 'Carts', scopes: [] } },
+      clients: {
+        carts: {
+          client_name: 'Carts',
+          redirect_uris: ['https://carts.acme.example/cb'],
+          client_uri: null,
+          lifetimes: {},
+          login_policy: { mfa: 'required', factors: null },
+        },
+      },
+      roles: {
+        brief: { description: null },
+        shuffled: { permissions: ['users:read', 'carts:see'], parts: ['support', 'brief'] },
+      },
+      client_roles: { 'carts/see': { permissions: ['carts:see'] } },
+    }
+    const first = await boss().apply(brief)
+    expect(first.body.changes, JSON.stringify(first.body)).to.have.length(6)
+    const again = await boss().apply(brief, { dry_run: true })
+    expect(again.body.changes, JSON.stringify(again.body)).to.deep.equal([])
+    const gone = await boss().apply({ ...brief, roles: { shuffled: {} } })
+    expect(gone.body.changes).to.deep.include({
+      section: 'roles',
+      key: 'shuffled',
+      action: 'update',
+      old: { permissions: ['carts:see', 'users:read'], parts: ['brief', 'support'] },
+      new: { permissions: [], parts: [] },
+    })
+    for (const name of ['shuffled', 'brief'])
+      expect((await app.call('DELETE', `/t/acme/roles/${name}`, { token: acme.boss.accessToken })).status).to.equal(200)
+    expect((await app.call('DELETE', '/t/acme/clients/carts', { token: acme.boss.accessToken })).status).to.equal(200)
+  })
+
   it('another tenant becomes the same by it', async () => {
     const twin = await withTenant(app, 'twin')
     const { identity_providers, ...rest } = await boss().export()
@@ -191,6 +228,7 @@ describe('configuration as a document', () => {
     await refused({ client_roles: { x: {} } }, 400, 'client_roles.x')
     await refused({ roles: { x: { parts: ['@organization/Member'] } } }, 400, 'roles.x')
     await refused({ texts: { 'de/ghost': 'x' } }, 404, 'texts.de/ghost')
+    await refused({ texts: { de: { 'login.title': 'x' } } }, 400, 'language/text')
     await refused(
       { identity_providers: { google: { ...before.identity_providers.google, issuer: 'https://x.example' } } },
       409,
@@ -242,6 +280,11 @@ describe('configuration as a document', () => {
       expect([failed.code, failed.stderr]).to.satisfy(
         ([code, text]: [number, string]) => code === 1 && text.includes('401'),
       )
+      const mistyped = await run(['apply', file, '--dry']).catch((error) => error)
+      expect(mistyped.code).to.equal(2)
+      expect(mistyped.stderr).to.match(/^Unknown option '--dry'\nusage: /)
+      const away = await run(['export'], { GATEHOUSE_URL: 'http://127.0.0.1:1' }).catch((error) => error)
+      expect(away.stderr).to.include('http://127.0.0.1:1 does not answer')
     } finally {
       rmSync(folder, { recursive: true })
     }

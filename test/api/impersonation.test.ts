@@ -80,12 +80,78 @@ describe('acting as somebody else', () => {
     expect((await app.call('GET', '/v1/auth/me', { token: ada.accessToken })).status).to.equal(200)
     const second = (await impersonate(root, ada.id)).body
     const id = second.impersonation.id
+    const listed = await app.call('GET', '/v1/sessions', { token: ada.accessToken })
+    const marked = listed.body.sessions.filter((s: any) => s.impersonated).map((s: any) => s.id)
+    expect(marked)
+      .to.include(id)
+      .and.not.include(listed.body.sessions.find((s: any) => s.current).id)
     expect((await app.call('DELETE', `/sessions/${id}`, { token: ada.accessToken })).status).to.equal(200)
     expect((await app.call('GET', '/v1/auth/me', { token: second.access_token })).status).to.equal(401)
+    const ends = await app.db('events').where({ type: 'impersonation.ended', user_id: ada.id }).orderBy('id')
+    expect(ends.map((e) => [e.session_id, e.actor_id === ada.id])).to.deep.equal([
+      [first.impersonation.id, false],
+      [id, true],
+    ])
     const none = await app.call('POST', '/v1/auth/impersonation/end', { token: ada.accessToken })
     expect(none.status).to.equal(409)
     const { body } = await app.call('GET', '/v1/admin/impersonation-sessions', { token: root })
     expect(body.sessions.find((s: any) => s.id === id)).to.include({ user_id: ada.id, active: false })
+  })
+
+  it('is over when who acts signs out everywhere', async () => {
+    const dan = await app.person('dan@example.com')
+    await app.call('POST', `/v1/admin/users/${dan.id}/roles`, { token: root, body: { role: 'admin' } })
+    const { body } = await impersonate(dan.accessToken, ada.id)
+    const me = () => app.call('GET', '/v1/auth/me', { token: body.access_token })
+    expect((await me()).status).to.equal(200)
+    const all = await app.call('POST', '/v1/auth/revoke-all-sessions', {
+      token: dan.accessToken,
+      body: { except_current: true },
+    })
+    expect(all.status).to.equal(200)
+    expect((await me()).status).to.equal(401)
+    const ended = await app.db('events').where({ type: 'impersonation.ended', user_id: ada.id, actor_id: dan.id })
+    expect(ended.map((e) => [e.session_id, e.data.impersonator])).to.deep.equal([[body.impersonation.id, dan.id]])
+    expect((await app.call('GET', '/v1/auth/me', { token: dan.accessToken })).status).to.equal(200)
+  })
+
+  it('is over as soon as who acts could not start it any more', async () => {
+    const bob = await app.person('bob@example.com')
+    const cleo = await app.person('cleo@example.com')
+    const give = (id: string, role: string) =>
+      app.call('POST', `/v1/admin/users/${id}/roles`, { token: root, body: { role } })
+    const begin = async () => {
+      await app.db('rate_limits').delete()
+      const { body: cleoNow } = await app.call('POST', '/v1/auth/login', {
+        body: { email: cleo.email, password: cleo.password },
+      })
+      const { status, body } = await impersonate(cleoNow.tokens.access_token, bob.id)
+      expect(status).to.equal(201)
+      const me = () => app.call('GET', '/v1/auth/me', { token: body.access_token })
+      expect((await me()).status).to.equal(200)
+      return async (why: string) => {
+        await new Promise((resolve) => setTimeout(resolve, 1100))
+        expect((await me()).status, why).to.equal(401)
+        const seen = await app.call('GET', '/oauth/userinfo', { token: body.access_token })
+        expect(seen.status, why).to.equal(401)
+      }
+    }
+    await give(cleo.id, 'admin')
+    let isOver = await begin()
+    await app.call('POST', `/v1/users/${cleo.id}/disable`, { token: root, body: {} })
+    await isOver('disabled')
+    await app.call('POST', `/v1/users/${cleo.id}/enable`, { token: root, body: {} })
+    isOver = await begin()
+    await give(bob.id, 'super_admin')
+    await isOver('the person may do more by now')
+    await app.call('DELETE', `/v1/admin/users/${bob.id}/roles/super_admin`, { token: root })
+    isOver = await begin()
+    await app.call('DELETE', `/v1/admin/users/${cleo.id}/roles/admin`, { token: root })
+    await isOver('without the role')
+    await give(cleo.id, 'admin')
+    isOver = await begin()
+    await app.call('DELETE', `/v1/users/${cleo.id}`, { token: root })
+    await isOver('deleted')
   })
 
   it('is not given to people without the permission, of somebody with more rights, nor without a reason', async () => {

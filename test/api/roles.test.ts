@@ -25,6 +25,15 @@ describe('roles and permissions', () => {
   const sso = (method: string, path: string, body?: unknown) =>
     app.call(method, path, { token: root, ...(body !== undefined && { body }) })
 
+  it('a role is meant by its id before another by its name', async () => {
+    const inside = await sso('POST', '/api/db-roles', { name: 'Inside', scope: 'organization' })
+    const { id } = inside.body.data
+    const decoy = await admin('POST', '/v1/admin/roles', { name: id })
+    expect((await admin('GET', `/v1/admin/roles/${id}`)).body).to.include({ id, name: 'Inside' })
+    expect((await admin('DELETE', `/v1/admin/roles/${decoy.body.id}`)).status).to.equal(200)
+    expect((await admin('DELETE', `/v1/admin/roles/${id}`)).status).to.equal(200)
+  })
+
   it('a role is made, given permissions and given to somebody, who may at once; and may no more when it is taken', async () => {
     const made = await admin('POST', '/v1/admin/roles', {
       name: 'reader',
@@ -219,6 +228,9 @@ describe('roles and permissions', () => {
       404,
       'NOT_FOUND',
     )
+    expect(
+      await app.db('events').where({ type: 'role.created' }).whereRaw(`data->>'name' = 'far'`).pluck('tenant_id'),
+    ).to.deep.equal([acme.id])
     expectProblem(await admin('POST', '/v1/admin/roles', { name: 'far', tenant_id: acme.id }), 404, 'NOT_FOUND')
     const seen = await app.call('GET', '/t/acme/v1/admin/roles', { token: acme.boss.accessToken })
     expect(seen.body.roles.map((r: any) => r.name)).to.include('far')

@@ -60,6 +60,8 @@ describe('settings', () => {
       ['mfa_policy', 'sometimes'],
       ['allowed_origins', ['nonsense']],
       ['allowed_origins', ['https://app.example.com/path']],
+      ['allowed_origins', ['https://*.example.com']],
+      ['allowed_origins', ['https://somebody@app.example.com']],
       ['support_url', 'javascript:alert(1)'],
       ['registration_enabled', 'false'],
       ['support_url', { a: 1 }],

@@ -119,6 +119,8 @@ describe('the command sso-client', function () {
     expect((await run('init', '--name', 'X')).err).to.include('--key is required')
     expect((await run('status', '--key', 'nobody')).err).to.match(/^sso-client: 404 /)
     expect((await run('status', '--server', 'http://127.0.0.1:1')).err).to.include('does not answer')
+    const mistyped = await run('status', '--sever', 'http://127.0.0.1:1')
+    expect([mistyped.code, mistyped.err.split('\n')[0]]).to.deep.equal([2, "Unknown option '--sever'"])
     const unknown = await run('fly')
     expect([unknown.code, unknown.out]).to.satisfy(([code, out]: any) => code === 2 && out.includes('generate-ui'))
     await init('refused')

@@ -103,6 +103,21 @@ describe('tenants', () => {
     expect((await top('GET', '/v1/tenants?q=BULK')).body.total).to.equal(first.total)
   })
 
+  it('look in another way: as told in their own log, and without what was uploaded before', async () => {
+    const there = (method: string, path: string, body?: unknown) =>
+      app.call(method, `/t/globex${path}`, { token: globex.boss.accessToken, ...(body !== undefined && { body }) })
+    const uploaded = await there('PUT', '/v1/admin/branding/logo', { data: 'R0lGODlhAQABAAAAACw=' })
+    expect(uploaded.body.logo_uploaded).to.equal(true)
+    const logo_uri = 'https://globex.example/logo.png'
+    const changed = await top('PUT', '/v1/tenants/globex', { branding: { logo_uri, primary_color: '#112233' } })
+    expect(changed.body.branding).to.deep.equal({ logo_uri, primary_color: '#112233' })
+    const { body } = await there('GET', '/v1/audit/logs?event_type=branding.changed&limit=1')
+    expect(body.logs[0].data.new).to.deep.equal({ logo: null, logo_uri, primary_color: '#112233' })
+    expect(await app.db('tenant_images').where({ tenant_id: globex.id })).to.deep.equal([])
+    const again = await top('PUT', '/v1/tenants/globex', { branding: { logo_uri: null, primary_color: null } })
+    expect(again.body.branding).to.deep.equal({})
+  })
+
   it('change, and are suspended and woken again at once', async () => {
     const read = await top('GET', '/v1/tenants/globex')
     const match = { 'if-match': read.headers.get('etag')! }

@@ -159,7 +159,11 @@ const pages: Record<string, Record<string, unknown>> = {
   'passkeys.empty': page('passkeys', { passkeys: [], errors: { _form: 'account.error.passkey' } }),
   'passkey-add': page('passkeys', { options: { challenge: 'AAAA' } }),
   sessions: page('sessions', {
-    sessions: [session(1, { current: true }), session(2, { app: 'Harbour Notes', device: 'Safari on iPhone' })],
+    sessions: [
+      session(1, { current: true }),
+      session(2, { app: 'Harbour Notes', device: 'Safari on iPhone' }),
+      session(3, { impersonated: true }),
+    ],
   }),
   'sessions.one': page('sessions', { sessions: [session(1, { current: true })] }),
   devices: page('devices', { devices, trustDays: 30, mayTrust: true }),
