@@ -29,6 +29,8 @@ export const STEPS = {
   reading: 2,
   /** Keeping a member of a group in memory, to meet people with. */
   keeping: 1.5,
+  /** Meeting one of an arm with members who are kept. */
+  joining: 4,
   /** Asking whether somebody is in a group. */
   meeting: 20,
   /** Looking somebody up by id. */
@@ -135,7 +137,7 @@ export async function sized(ctx: Context, filter: UserFilter): Promise<Sized[]> 
 /** All are read and met with the other groups; of a group, those left are looked up. */
 function costOf({ group }: Arm, size: number, others: Sized['others'], everybody: number): number {
   const met = others.reduce(
-    (cost, other) => cost + Math.min(other.size * STEPS.keeping, size * STEPS.meeting),
+    (cost, other) => cost + Math.min(other.size * STEPS.keeping + size * STEPS.joining, size * STEPS.meeting),
     size * STEPS.reading,
   )
   if (!group) return met
@@ -154,7 +156,7 @@ export function among(ctx: Context, filter: UserFilter, { rows, group, rest, siz
   const some = rows().limit(most)
   const meet = (found: Query, person: string): Query => {
     for (const other of others) {
-      const isFew = Math.min(size, most) * STEPS.meeting < other.size * STEPS.keeping
+      const isFew = Math.min(size, most) * (STEPS.meeting - STEPS.joining) < other.size * STEPS.keeping
       found = (isFew ? lookedUp : within)(ctx, found, other.group, person)
     }
     return found

@@ -59,7 +59,7 @@ const FARTHEST = 10_000
 export const EFFORT = {
   /** All of an arm are read at once up to this cost. */
   cheap: 40_000,
-  /** Up to this cost as well, unless walking promises to take a quarter of it: what walking takes is a guess, this is not. */
+  /** Up to this cost as well, unless walking promises to take a quarter of it. */
   sure: 100_000,
   /** At least so many steps are walked before all of an arm is read; beyond, twice as many as were expected. */
   walk: 40_000,
@@ -93,17 +93,18 @@ async function find(ctx: Context, filter: UserFilter, window: Window, arms: Size
   const share = arms.reduce((product, { size }) => product * Math.min(1, size / everybody), 1)
   const needed = (window.offset + window.limit + 1) / share
   const expected = Math.min(everybody, needed * (filter.status === 'locked' ? OUTSIDE : 1))
-  const limited = { steps: Math.max(EFFORT.walk, 2 * expected), expected }
+  const steps = Math.max(EFFORT.walk, 2 * expected)
   const members = membersOf(filter, window, arms, needed)
+  // What walking takes is a guess, what an arm takes is not.
   const costs = [
-    cost / (cost <= EFFORT.sure ? 4 : 1.5),
+    cost / (cost <= EFFORT.sure ? 4 : 2),
     walking(window, arms, expected),
     members?.cost ?? Number.POSITIVE_INFINITY,
   ]
   const least = costs.indexOf(Math.min(...costs))
   const found =
     least === 1
-      ? await walk(ctx, filter, window, arms, limited)
+      ? await walk(ctx, filter, window, arms, { steps: steps < everybody ? steps : ALL, expected })
       : least === 2
         ? await walkMembers(ctx, filter, window, members!)
         : undefined
@@ -148,7 +149,7 @@ function orderOf(sort: Sort) {
   }
 }
 
-/** Steps through the order, at most so many (`expected`: about how many it will be, if all goes well); undefined if the page is not full by then and there are more. */
+/** Steps through the order, at most so many (`expected`: about how many it will be, if all goes well); undefined if the page is not full by then. */
 async function walk(
   ctx: Context,
   filter: UserFilter,
@@ -161,7 +162,7 @@ async function walk(
   bounds?.(order, filter)
   const rows: { id: string }[] = await meeting(
     ctx,
-    ctx.db.from(order.clone().limit(steps).as('users')),
+    ctx.db.from(order.limit(steps).as('users')),
     filter,
     window,
     arms,
@@ -171,13 +172,8 @@ async function walk(
     .orderByRaw(`users.sort_key ${direction}${isUnique(window, filter) ? '' : `, users.id ${direction}`}`)
     .limit(window.limit + 1)
     .offset(window.cursor === undefined ? window.offset : 0)
-  if (rows.length <= window.limit && steps < ALL && (await isLonger(order, steps, arms))) return undefined
+  if (rows.length <= window.limit && steps < ALL) return undefined
   return { ids: rows.map(({ id }) => id), total: undefined }
-}
-
-/** Whether an order goes on behind so many. Where people are many that is taken for granted, since looking takes as long as walking did. */
-async function isLonger(order: Query, steps: number, [arm]: Sized[]): Promise<boolean> {
-  return (arm?.everybody ?? 0) > 4 * steps || (await order.offset(steps - 1).first('users.id')) !== undefined
 }
 
 interface Members {
@@ -197,7 +193,7 @@ function membersOf(filter: UserFilter, window: Window, arms: Sized[], needed: nu
   return { arm, group: arm.group, steps: Math.ceil(Math.max(EFFORT.walk / each, 2 * expected)), cost: expected * each }
 }
 
-/** Undefined if the page is not full after that many steps, and there are more. */
+/** Undefined if the page is not full after so many steps, and there may be more. */
 async function walkMembers(
   ctx: Context,
   filter: UserFilter,
@@ -207,7 +203,7 @@ async function walkMembers(
   const came = ctx.db(table).where({ tenant_id: ctx.tenant.id, [key]: id })
   const members = ctx.db.from(came.select('user_id as id', 'user_created_at as created_at').as('users'))
   const order = createdWithin(ordered(window, filter, members), filter).select('users.id', 'users.created_at')
-  const found = ctx.db.from(order.clone().limit(steps).as('member'))
+  const found = ctx.db.from(order.limit(steps).as('member'))
   for (const { group } of arm.others) lookedUp(ctx, found, group, 'member.id')
   const person = passing(ctx, people(ctx, filter).whereRaw('users.id = member.id'), filter)
   const { direction } = orderOf(window.sort)
@@ -218,8 +214,7 @@ async function walkMembers(
     .orderByRaw(`member.created_at ${direction}, member.id ${direction}`)
     .limit(window.limit + 1)
     .offset(window.cursor === undefined ? window.offset : 0)
-  if (rows.length <= window.limit && arm.size >= steps && (await order.offset(steps - 1).first('users.id')))
-    return undefined
+  if (rows.length <= window.limit && steps <= arm.size) return undefined
   return { ids: rows.map(({ id }) => id), total: undefined }
 }
 
