@@ -15,6 +15,8 @@ export type AttributeSchema = {
   additionalProperties?: boolean
   [keyword: string]: unknown
 }
+/** Who gives attributes; a creator, to somebody who is new, has to give what is required. */
+export type Changer = 'self' | 'administrator' | 'creator'
 export interface Problem {
   field: string
   message: string
@@ -135,9 +137,9 @@ export function attributeProblem(
   schema: AttributeSchema,
   attributes: Record<string, unknown>,
   changed: string[],
-  by: 'self' | 'administrator',
+  by: Changer,
 ): Problem | undefined {
-  if (changed.length === 0 || Object.keys(schema).length === 0) return undefined
+  if ((changed.length === 0 && by !== 'creator') || Object.keys(schema).length === 0) return undefined
   const closed = by === 'self' ? changed.find((name) => accessOf(schema, name) !== 'write') : undefined
   if (closed !== undefined) return { field: closed, message: 'is not for you to change' }
   const mine = by === 'self' ? seenBySelf(schema, attributes) : { schema, attributes }

@@ -1,5 +1,7 @@
 /** People as their administrators see and change them. Nobody changes a person who may do more than they may. */
+
 import { fail } from '../kernel/errors.ts'
+import type { AttributeSchema } from './attribute-schema.ts'
 import { assertHolds, assertMayManage, keepingSuperAdmin, permissionsOf } from './authority.ts'
 import type { Context, UserRow } from './context.ts'
 import * as deletion from './deletion.ts'
@@ -70,7 +72,9 @@ export async function create(ctx: Context, input: NewPerson, hash: string | unde
   const values = { nickname, picture, zoneinfo, ...(input.enabled === false && { status: 'disabled' }) }
   const given = Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
   if (Object.keys(given).length > 0) await row(ctx, user.id).update(given)
-  if (input.attributes) await users.mergeAttributes(ctx, user.id, input.attributes, 'administrator')
+  const schema: AttributeSchema = ctx.tenant.settings.user_attributes_schema
+  if (input.attributes || schema.required?.length)
+    await users.mergeAttributes(ctx, user.id, input.attributes ?? {}, 'creator')
   if (input.requiredActions?.length) await requireActions(ctx, user.id, input.requiredActions)
   if (input.invite) await invitations.toAccount(ctx, user)
   return get(ctx, user.id)

@@ -5,7 +5,7 @@
 import type { Db } from '../../adapters/knex.ts'
 import { USER_COLUMNS } from '../../adapters/oidc.ts'
 import { fail } from '../kernel/errors.ts'
-import { attributeProblem } from './attribute-schema.ts'
+import { attributeProblem, type Changer } from './attribute-schema.ts'
 import type { Context, UserRow } from './context.ts'
 import { newId, ROLE } from './ids.ts'
 
@@ -186,7 +186,7 @@ export async function mergeAttributes(
   ctx: Context,
   userId: string,
   change: Record<string, unknown>,
-  by: 'self' | 'administrator',
+  by: Changer,
 ): Promise<UserRow> {
   const row = await ctx.db('users').where({ tenant_id: ctx.tenant.id, id: userId }).forUpdate().first('attributes')
   if (!row) throw fail('NOT_FOUND', 'No such user')

@@ -71,6 +71,12 @@ describe('attributes by the tenant’s schema', () => {
   it('administrators and people themselves are held to it, each to what is theirs', async () => {
     expect((await set(SCHEMA)).status).to.equal(200)
     await eventually(async () => refused(await give({ badge: 'XX-1234' }), 'department'))
+    const make = (attributes?: object) =>
+      app.call('POST', '/v1/users', { token: anna.accessToken, body: { email: 'new@example.com', attributes } })
+    refused(await make(), 'department')
+    refused(await make({}), 'department')
+    expect((await app.db('users').where({ email: 'new@example.com' })).length, 'nobody was made').to.equal(0)
+    expect((await make({ department: 'sales' })).status).to.equal(201)
     refused(await give({ department: 'sales', badge: 'no' }), 'badge')
     refused(await give({ department: 'sales', tags: ['a', 'b', 'c', 'd'] }), 'tags')
     refused(await give({ department: 'sales', colour: 'red' }), 'colour')

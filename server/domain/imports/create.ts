@@ -36,7 +36,7 @@ const nameOf = ({ email, key }: Work) => (email === undefined ? { phone_number: 
 
 function fitsSchema(ctx: Context, work: Work): boolean {
   const schema = ctx.tenant.settings.user_attributes_schema
-  const wrong = attributeProblem(schema, given(work), Object.keys(work.attributes), 'administrator')
+  const wrong = attributeProblem(schema, given(work), Object.keys(work.attributes), 'creator')
   if (wrong) refuse(work, `attributes.${wrong.field}`, wrong.message)
   return !wrong
 }
