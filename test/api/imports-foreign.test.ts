@@ -75,7 +75,7 @@ async function realm() {
       {
         username: 'cy',
         email: 'cy@keycloak.example',
-        requiredActions: ['UPDATE_PASSWORD'],
+        requiredActions: ['UPDATE_PASSWORD', 'CONFIGURE_TOTP', 'UPDATE_PROFILE'],
         federatedIdentities: [{ identityProvider: 'google', userId: '1', userName: 'cy' }],
         credentials: [
           {
@@ -162,7 +162,7 @@ describe('importing from other systems', () => {
       'holders of admin, which is a system role here': 1,
       'attributes of roles': 1,
       'service accounts': 1,
-      'required actions: UPDATE_PASSWORD': 1,
+      'required actions: UPDATE_PROFILE': 1,
       'links to accounts elsewhere': 1,
       identityProviders: 1,
       'client shop: the redirect address https://shop.example/*, which is a pattern': 1,
@@ -193,8 +193,11 @@ describe('importing from other systems', () => {
     )
     expect(effective.rows[0].names).to.deep.equal(['refund', 'staff'])
     expect(await rolesOf((await userOf('bob@keycloak.example')).id)).to.deep.equal(['refund', 'staff', 'user'])
-    for (const name of ['bob', 'cy'])
-      expect((await login(`${name}@keycloak.example`)).body.tokens, name).to.be.an('object')
+    expect((await login('bob@keycloak.example')).body.tokens).to.be.an('object')
+    expect((await userOf('cy@keycloak.example')).required_actions).to.deep.equal(['set_password', 'enrol_mfa'])
+    const cy = await login('cy@keycloak.example')
+    expect(cy.body, 'her password is right and not enough').to.include({ enrolment_required: true })
+    expect(cy.body.tokens).to.equal(undefined)
     expect((await login('old@keycloak.example')).status).to.be.oneOf([401, 403])
 
     const where = from()

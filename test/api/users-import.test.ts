@@ -185,7 +185,7 @@ describe('importing users', () => {
       { is_admin: true },
       { permissions: ['users:write'] },
       { locked_until: null },
-      { required_actions: [] },
+      { required_actions: ['be_admin'] },
       { status: 'deleted' },
       { email_key: 'x' },
       { __proto: 1, constructor: 1 },

@@ -72,15 +72,18 @@ async function insertPeople(ctx: Context, ids: Map<string, Work>): Promise<Made[
     phone_verified: work.phoneVerified === true,
     attributes: given(work),
     status: work.enabled === false ? 'disabled' : 'active',
+    required_actions: work.requiredActions,
     created_at: work.createdAt,
   }))
   const names = PROFILE.join(', ')
   const { rows: made } = await ctx.db.raw(
-    `insert into users (tenant_id, id, email, email_key, email_verified_at, phone_verified_at, ${names}, attributes, status, created_at)
+    `insert into users (tenant_id, id, email, email_key, email_verified_at, phone_verified_at, ${names}, attributes, status, required_actions,
+       created_at)
      select ?, id, email, email_key, case when email_verified then now() end, case when phone_verified then now() end, ${names},
-       attributes, status, coalesce(created_at, now())
+       attributes, status, coalesce(required_actions, '{}'), coalesce(created_at, now())
      from jsonb_to_recordset(?::jsonb) as x (id uuid, email text, email_key text, email_verified boolean, phone_verified boolean,
-       ${PROFILE.map((name) => `${name} text`).join(', ')}, attributes jsonb, status text, created_at timestamptz)
+       ${PROFILE.map((name) => `${name} text`).join(', ')}, attributes jsonb, status text, required_actions text[],
+       created_at timestamptz)
      on conflict (tenant_id, email_key) where deleted_at is null do nothing
      returning id`,
     [ctx.tenant.id, JSON.stringify(rows)],

@@ -1,6 +1,7 @@
 /** Users of a Keycloak realm export, with their credentials; what they hold by their groups is given to them directly. */
 import { isKnownHash } from '../../../adapters/passwords.ts'
 import { base32 } from '../../../adapters/totp.ts'
+import type { RequiredAction } from '../required-actions.ts'
 import { locale, type Mapper, phone, picture, timeOf, uuidOf } from './foreign-values.ts'
 import { isBuiltInClient, isBuiltInRole, isOurs } from './keycloak-names.ts'
 import type { Report } from './report.ts'
@@ -14,12 +15,22 @@ export interface Group {
 /** By path. */
 export type Groups = Map<string, Group>
 
+/** What Keycloak asks for at the next sign-in, and what is the same here. */
+const ACTIONS = new Map<string, RequiredAction>([
+  ['UPDATE_PASSWORD', 'set_password'],
+  ['VERIFY_EMAIL', 'verify_email'],
+  ['CONFIGURE_TOTP', 'enrol_mfa'],
+  ['webauthn-register', 'enrol_mfa'],
+  ['TERMS_AND_CONDITIONS', 'accept_terms'],
+])
+
 export const keycloakUser =
   (groups: Groups): Mapper =>
   (raw, report) => {
     if (raw.serviceAccountClientId) return void report.note('service accounts')
     const attributes = attributesOf(raw.attributes)
-    for (const action of raw.requiredActions ?? []) report.note(`required actions: ${action}`)
+    const asked: string[] = raw.requiredActions ?? []
+    for (const action of asked) if (!ACTIONS.has(action)) report.note(`required actions: ${action}`)
     if (raw.federatedIdentities?.length) report.note('links to accounts elsewhere', raw.federatedIdentities.length)
     for (const name of raw.realmRoles?.filter(isOurs) ?? [])
       report.note(`holders of ${name}, which is a system role here`)
@@ -34,6 +45,7 @@ export const keycloakUser =
       picture: picture(image, report),
       locale: locale(language),
       status: raw.enabled === false ? 'disabled' : undefined,
+      required_actions: asked.flatMap((action) => ACTIONS.get(action) ?? []),
       created_at: timeOf(raw.createdTimestamp),
       roles: rolesOf(raw, groups),
       organizations: organizationsOf(raw, groups, report),

@@ -18,6 +18,7 @@ import {
   uuid,
 } from '../../kernel/schema.ts'
 import { bodyCheck, type Problem } from '../../kernel/validate.ts'
+import { REQUIRED_ACTIONS, type RequiredAction } from '../required-actions.ts'
 import { MAX_ATTRIBUTES, PHONE } from '../users.ts'
 
 /** As it is sent; names are those of the wire, since files have them. */
@@ -42,6 +43,11 @@ export const ImportedUser = object(
     password: optional(nullable(text(1024, { description: 'Of a new person, in the clear' }))),
     password_hash: optional(nullable(text(512, { description: 'Of a new person: argon2, bcrypt, PBKDF2 or scrypt' }))),
     totp_secret: optional(nullable(text(128, { description: 'Of a new person: Base32, for SHA-1, 6 digits, 30 s' }))),
+    required_actions: optional(
+      nullable(
+        array(oneOf(REQUIRED_ACTIONS), { maxItems: 4, description: 'Of a new person: what the next sign-in asks for' }),
+      ),
+    ),
     created_at: optional(nullable(string({ format: 'date-time' }))),
   },
   { title: 'ImportedUser' },
@@ -100,6 +106,7 @@ export interface Candidate {
   password?: string
   passwordHash?: string
   totpSecret?: string
+  requiredActions: RequiredAction[]
   createdAt?: Date
 }
 export const PROFILE = [
@@ -163,6 +170,7 @@ function candidate(row: Record<string, any>): Candidate {
     password: given(row.password),
     passwordHash: given(row.password_hash),
     totpSecret: row.totp_secret ? knownSecret(row.totp_secret) : undefined,
+    requiredActions: [...new Set(row.required_actions ?? [])],
     createdAt: row.created_at ? new Date(row.created_at) : undefined,
   }
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as unknown as Candidate

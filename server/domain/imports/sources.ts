@@ -160,6 +160,7 @@ const readers: Record<string, (cell: string) => unknown> = {
   enabled: flag,
   roles: words,
   organizations: words,
+  required_actions: words,
   attributes: json,
   status: (cell) => cell.toLowerCase(),
 }
