@@ -10,7 +10,7 @@ import { randomToken } from '../adapters/sealing.ts'
 import type { Outside } from './domain/context.ts'
 import type { Tenant } from './domain/directory.ts'
 import { DEFAULT_TENANT } from './domain/ids.ts'
-import { type Failure, fail } from './kernel/errors.ts'
+import { type Failure, fail, OUTAGE } from './kernel/errors.ts'
 import { patience } from './kernel/patience.ts'
 
 export interface Passport {
@@ -77,7 +77,7 @@ export function createFront(out: Outside, metrics: Metrics, doors: Doors): Reque
       res,
       status,
       away ? 'UNAVAILABLE' : 'INTERNAL_ERROR',
-      away ? 'The database is not reachable. Try again shortly' : 'Something went wrong on our side',
+      away ? OUTAGE : 'Something went wrong on our side',
       requestId,
     )
   }

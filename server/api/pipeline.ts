@@ -16,7 +16,7 @@ import { registrationTokenOf } from '../domain/registration/tokens.ts'
 import * as tokenCookies from '../domain/token-cookies.ts'
 import * as workspaces from '../domain/workspaces.ts'
 import type { Kernel } from '../kernel/bind.ts'
-import { Failure, fail } from '../kernel/errors.ts'
+import { Failure, fail, OUTAGE } from '../kernel/errors.ts'
 import type { Auth } from '../kernel/operation.ts'
 import type { Authenticate } from '../oidc/authenticate.ts'
 
@@ -199,7 +199,7 @@ export function toFailure(out: Outside, error: unknown, koa: KoaContext): Failur
   if (error instanceof Failure) return error
   if (error instanceof Overloaded)
     return fail('UNAVAILABLE', 'Too many sign-ins at once. Try again shortly', { retryAfter: error.retryAfter })
-  if (isOutage(error)) return fail('UNAVAILABLE', 'The database is not reachable. Try again shortly', { retryAfter: 2 })
+  if (isOutage(error)) return fail('UNAVAILABLE', OUTAGE, { retryAfter: 2 })
   const state = sqlState(error)
   if (state === '23505') return fail('CONFLICT', 'Something with these values exists already')
   if (state === '23503') return fail('NOT_FOUND', 'Something this refers to does not exist')

@@ -38,6 +38,9 @@ export interface FailureOptions {
   headers?: Record<string, string>
 }
 
+/** Said with UNAVAILABLE. */
+export const OUTAGE = 'The database is not reachable, or has too much to do. Try again shortly'
+
 export class Failure extends Error {
   override name = 'Failure'
   readonly code: Code

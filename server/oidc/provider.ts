@@ -14,7 +14,7 @@ import { ACR } from '../domain/proofs.ts'
 import { registrationEndpoint } from '../domain/registration.ts'
 import { ownScopes } from '../domain/scopes.ts'
 import { readText } from '../kernel/body.ts'
-import { Failure } from '../kernel/errors.ts'
+import { Failure, OUTAGE } from '../kernel/errors.ts'
 import { claimsByScope, claimsOf } from './account.ts'
 import { eventsOf } from './events.ts'
 import { consentedGrant } from './grants.ts'
@@ -198,7 +198,7 @@ function answerFault(out: Outside, ctx: any, error: unknown): void {
     ctx.set('Retry-After', '2')
     ctx.body = {
       error: 'temporarily_unavailable',
-      error_description: 'The database is not reachable. Try again shortly',
+      error_description: OUTAGE,
     }
     return
   }

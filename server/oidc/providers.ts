@@ -13,7 +13,7 @@ import { type Pending, takeEvents } from '../domain/events.ts'
 import { DIRECT_CLIENT } from '../domain/ids.ts'
 import { acrOf, noteSignIn, type Person } from '../domain/proofs.ts'
 import { tooWeak } from '../domain/recent.ts'
-import { type Failure, fail } from '../kernel/errors.ts'
+import { type Failure, fail, OUTAGE } from '../kernel/errors.ts'
 import { saveGrant } from './grants.ts'
 import { cookieNames, createProvider, OIDC_ROUTES, type ProviderPages } from './provider.ts'
 import { LACKS, TOO_WEAK } from './strength.ts'
@@ -222,8 +222,7 @@ async function askForTokens(
     },
   )
   const body = response.json()
-  if (response.statusCode === 503)
-    throw fail('UNAVAILABLE', 'The database is not reachable. Try again shortly', { retryAfter: 2 })
+  if (response.statusCode === 503) throw fail('UNAVAILABLE', OUTAGE, { retryAfter: 2 })
   if (response.statusCode !== 200) throw refused(body)
   return {
     accessToken: body.access_token,
