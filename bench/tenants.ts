@@ -53,7 +53,14 @@ async function fill(deps: Deps, from: number, to: number): Promise<void> {
       await trx('credentials').insert(
         people.map((p) => ({ tenant_id: p.tenant_id, id: newId(), user_id: p.id, type: 'password', secret: hash })),
       )
-      await trx('user_roles').insert(people.map((p) => ({ tenant_id: p.tenant_id, user_id: p.id, role_id: ROLE.user })))
+      await trx('user_roles').insert(
+        people.map((p) => ({
+          tenant_id: p.tenant_id,
+          user_id: p.id,
+          role_id: ROLE.user,
+          user_created_at: trx.fn.now(),
+        })),
+      )
     }
   })
   await db.transaction(async (trx) => {

@@ -31,10 +31,15 @@ alter table user_roles add column user_created_at timestamptz;
 alter table memberships add column user_created_at timestamptz;
 update user_roles g set user_created_at = u.created_at from users u where u.tenant_id = g.tenant_id and u.id = g.user_id;
 update memberships g set user_created_at = u.created_at from users u where u.tenant_id = g.tenant_id and u.id = g.user_id;
--- When somebody came to the tenant never changes. One who is not there is refused by the foreign key.
+alter table user_roles alter column user_created_at set not null;
+alter table memberships alter column user_created_at set not null;
+-- When somebody came to the tenant never changes. Somebody made in the same statement is not there yet.
 create function members_came() returns trigger language plpgsql as $$
 begin
   select created_at into new.user_created_at from users where tenant_id = new.tenant_id and id = new.user_id;
+  if not found then
+    raise foreign_key_violation using message = 'no such person: ' || new.user_id;
+  end if;
   return new;
 end $$;
 create trigger members_came before insert on user_roles for each row execute function members_came();

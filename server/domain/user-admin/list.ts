@@ -58,7 +58,7 @@ const FARTHEST = 10_000
 /** How much is done before something else is tried, in steps of an order. */
 export const EFFORT = {
   /** All of an arm are read at once up to this cost. */
-  cheap: 40_000,
+  cheap: 60_000,
   /** Up to this cost as well, unless walking promises to take a quarter of it. */
   sure: 100_000,
   /** At least so many steps are walked before all of an arm is read; beyond, twice as many as were expected. */
