@@ -190,10 +190,11 @@ function membersOf(filter: UserFilter, window: Window, arms: Sized[], needed: nu
   if (!arm?.group || !window.sort.endsWith('created_at')) return undefined
   const expected = needed * Math.min(1, arm.size / arm.everybody)
   const each = (filter.status === 'locked' ? 2 : 1) * STEPS.lookingUp + arm.others.length * STEPS.meeting
-  return { arm, group: arm.group, steps: Math.ceil(Math.max(EFFORT.walk / each, 2 * expected)), cost: expected * each }
+  const steps = Math.ceil(Math.max(EFFORT.walk / each, 2 * expected))
+  return { arm, group: arm.group, steps: steps < arm.size ? steps : ALL, cost: expected * each }
 }
 
-/** Undefined if the page is not full after so many steps, and there may be more. */
+/** Undefined if the page is not full after so many steps. */
 async function walkMembers(
   ctx: Context,
   filter: UserFilter,
@@ -214,7 +215,7 @@ async function walkMembers(
     .orderByRaw(`member.created_at ${direction}, member.id ${direction}`)
     .limit(window.limit + 1)
     .offset(window.cursor === undefined ? window.offset : 0)
-  if (rows.length <= window.limit && steps <= arm.size) return undefined
+  if (rows.length <= window.limit && steps < ALL) return undefined
   return { ids: rows.map(({ id }) => id), total: undefined }
 }
 
